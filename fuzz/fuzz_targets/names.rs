@@ -38,7 +38,7 @@ const MAX_LINE: usize = 8 << 10;
 
 static TABLE: LazyLock<CallTable> = LazyLock::new(CallTable::x86_64);
 static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
-    r#"{"a": "{{ message }} {{ metadata }} {{ process.comm }}", "b": {{ process | json }}}"#.parse().expect("a template")
+    r#"{"a": "{{ message }} {{ metadata }} {{ process.comm }}", "b": {{ calls | json }}}"#.parse().expect("a template")
 });
 
 fuzz_target!(|data: &[u8]| {
@@ -86,7 +86,7 @@ fn process(comm: &str, exe: &str, parent: &str, command_line: &str) -> Process {
         exe: Some(cut(exe, 1200)),
         parent_exe: Some(cut(exe, 1200)),
     });
-    process::complete(&mut process, std::path::Path::new("/nonexistent"), CommandLines::Redacted);
+    process::complete(&mut process, std::path::Path::new("/nonexistent"), CommandLines::Redacted, "");
     process.command_line = CommandLines::Redacted.parse(command_line.replace(' ', "\0").as_bytes());
     process
 }

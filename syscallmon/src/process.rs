@@ -8,6 +8,7 @@ mod command_line;
 mod readers;
 mod socket_owner;
 mod text;
+mod tree;
 
 use std::{
     fs::File,
@@ -21,6 +22,7 @@ pub use self::{
     readers::{LOOKUP_TIMEOUT, LookupResult, ProcessReaders, Ticket},
     socket_owner::owner_of_socket,
     text::{is_obeyed, printable},
+    tree::{ProcessKey, ProcessTree},
 };
 
 use crate::kernel::FirstCallEvent;
@@ -51,6 +53,7 @@ pub fn of_event(call: &FirstCallEvent) -> Process {
         exe: call.exe.as_deref().map(printable),
         command_line: None,
         parents: call.parent.iter().map(parent).collect(),
+        tree: ProcessTree::default(),
     }
 }
 
@@ -64,11 +67,16 @@ fn bound(process: &mut Process) {
     while is_long(&process.parents) {
         process.parents.pop();
     }
+    if let Some(root) = &mut process.tree.root {
+        bound(root);
+    }
 }
 
-/// Adds the facts that procfs still has.
-pub fn complete(process: &mut Process, procfs: &Path, command_lines: CommandLines) {
+/// Adds the facts that procfs still has. `container` is the name of the cgroup of its container or unit, which bounds
+/// its process tree.
+pub fn complete(process: &mut Process, procfs: &Path, command_lines: CommandLines, container: &str) {
     add(process, procfs, command_lines);
+    process.tree = tree::tree(process, procfs, command_lines, container);
     bound(process);
 }
 
@@ -159,7 +167,7 @@ mod tests {
         make(procfs.path(), 20, "sh", 1);
         make(procfs.path(), 1, "init", 0);
         let mut process = process("ls", Some((20, "sh")));
-        complete(&mut process, procfs.path(), CommandLines::Full);
+        complete(&mut process, procfs.path(), CommandLines::Full, "");
         assert_eq!(process.command_line, Some(vec!["/bin/ls".to_owned(), "--all".to_owned()]));
         assert_eq!(parents(&process), [(20, "sh"), (1, "init")]);
         assert_eq!(process.parents[0].exe.as_deref(), Some("/bin/sh"), "the kernel side knows it without privileges");
@@ -171,7 +179,7 @@ mod tests {
         make(procfs.path(), 20, "s\u{1b}[2Jh", 1);
         make(procfs.path(), 1, "init", 0);
         let mut process = process("ls", Some((20, "s\u{1b}[2Jh")));
-        complete(&mut process, procfs.path(), CommandLines::Full);
+        complete(&mut process, procfs.path(), CommandLines::Full, "");
         assert_eq!(parents(&process), [(20, r"s\u{1b}[2Jh"), (1, "init")]);
         assert_eq!(process.parents[0].exe.as_deref(), Some(r"/bin/s\u{1b}[2Jh"));
     }
@@ -182,7 +190,7 @@ mod tests {
         make(procfs.path(), 30, "other", 20);
         make(procfs.path(), 20, "sh", 1);
         let mut process = process("ls", Some((20, "zsh")));
-        complete(&mut process, procfs.path(), CommandLines::Full);
+        complete(&mut process, procfs.path(), CommandLines::Full, "");
         assert_eq!((&process.command_line, parents(&process)), (&None, vec![(20, "zsh")]));
         assert_eq!(process.exe.as_deref(), Some("/bin/ls"));
     }
@@ -193,7 +201,7 @@ mod tests {
         make(procfs.path(), 20, "a", 21);
         make(procfs.path(), 21, "b", 20);
         let mut process = process("ls", Some((20, "a")));
-        complete(&mut process, procfs.path(), CommandLines::Full);
+        complete(&mut process, procfs.path(), CommandLines::Full, "");
         assert_eq!(process.parents.len(), MAX_ANCESTORS + 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Real Alertmanagers get violations: once, resolved, and also when they were away.
+//! Real Alertmanagers get incidents: once, grown, resolved, and also when they were away.
 
 use std::{
     fs,
@@ -14,7 +14,8 @@ use std::{
 use serde_json::Value;
 use syscallmon::{
     alert::{AlertConfig, Alertmanagers, Alerts, HttpClientConfig, LogTarget, RateLimit},
-    detect::{Notice, Reason, Severity, Violation},
+    detect::{IncidentTimes, Incidents, Reason, Severity, Violation},
+    process::{Process, ProcessKey, ProcessTree},
     syscalls::Call,
     workload::{Label, Labels, Workload},
 };
@@ -37,7 +38,7 @@ fn start(address: &str, directory: &Path, receiver: &str) -> Alertmanager {
     alertmanager.expect("an Alertmanager: run `cargo xtask setup --for test`")
 }
 
-/// What an Alertmanager notifies of: `firing mount`, `resolved mount`.
+/// What an Alertmanager notifies of, by the first call: `firing critical mount`, `resolved critical mount`.
 struct Receiver {
     address: String,
     notified: Arc<Mutex<Vec<String>>>,
@@ -78,7 +79,11 @@ fn notification(stream: &mut TcpStream) -> Vec<String> {
     };
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     let of = |alert: &Value| {
-        format!("{} {}", alert["status"].as_str().unwrap(), alert["labels"]["syscall"].as_str().unwrap())
+        let summary = alert["annotations"]["summary"].as_str().unwrap();
+        let calls = summary.split_once("unexpected call").unwrap().1.split_once(": ").unwrap().1;
+        let first = calls.split([',', ' ']).next().unwrap();
+        let severity = alert["labels"]["severity"].as_str().unwrap();
+        format!("{} {severity} {first}", alert["status"].as_str().unwrap())
     };
     body["alerts"].as_array().unwrap().iter().map(of).collect()
 }
@@ -90,6 +95,7 @@ fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 /// What delivers, in a runtime of its own.
 struct Delivery {
     alerts: Alerts,
+    incidents: Mutex<Incidents>,
     _runtime: Runtime,
 }
 
@@ -100,6 +106,7 @@ impl Delivery {
             command_line: syscallmon::process::CommandLines::Redacted,
             log: LogTarget::Off,
             repeat_interval: Duration::from_hours(1),
+            incidents: IncidentTimes::default(),
             rate_limit: RateLimit::default(),
             alertmanager: Alertmanagers {
                 urls: urls.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
@@ -117,13 +124,23 @@ impl Delivery {
             tasks.detach_all();
             alerts
         });
-        Self { alerts, _runtime: runtime }
+        Self { alerts, incidents: Mutex::default(), _runtime: runtime }
     }
 
-    /// A workload makes a call, for the `count`th time.
+    /// A process of a workload, of its own process tree, makes a critical call for the `count`th time.
     fn notify(&self, syscall: &'static str, count: u64) {
+        let pid = syscall.bytes().map(u32::from).sum();
+        self.notify_of(syscall, count, Severity::Critical, pid);
+    }
+
+    /// A process in the process tree with this root makes a call for the `count`th time.
+    fn notify_of(&self, syscall: &'static str, count: u64, severity: Severity, root: u32) {
         let labels = [(Label::Namespace, "shop"), (Label::Pod, "web-1"), (Label::Container, "web \"1\" \u{e9}")];
         let labels = Labels::new(labels.map(|(label, value)| (label, value.into())));
+        let tree =
+            ProcessTree { started: Some(1), ancestors: vec![ProcessKey { pid: root, started: Some(1) }], root: None };
+        let (comm, parents) = ("sh".to_owned(), Vec::new());
+        let process = Process { pid: root + 1, tid: 1, uid: 0, comm, exe: None, command_line: None, parents, tree };
         let violation = Violation {
             time: SystemTime::now(),
             last_seen: SystemTime::now(),
@@ -133,13 +150,18 @@ impl Delivery {
             call: Call { abi: "x86_64", syscall },
             number: None,
             denied: false,
-            process: None,
+            process: Some(process),
             policy: "runtime-default".into(),
-            severity: Severity::Critical,
+            severity,
             reason: Reason::NotAllowed,
             runtime_default_allows: false,
         };
-        self.alerts.notify(Notice { violation, is_new: count == 1 });
+        let (mut incidents, now) = (self.incidents.lock().unwrap(), Instant::now());
+        incidents.join(violation, count == 1, now);
+        // Without waiting for more calls.
+        for notice in incidents.take_notices(now + Duration::from_secs(1)) {
+            self.alerts.notify(notice);
+        }
     }
 }
 
@@ -162,10 +184,10 @@ fn two_alertmanagers_get_each_alert_once_and_its_end() {
         let (labels, annotations) = (&firing[0].labels, &firing[0].annotations);
         assert_eq!(labels["container"], "web \"1\" \u{e9}");
         assert_eq!((labels["node"].as_str(), labels["cluster"].as_str()), ("node-1", "test"));
-        assert!(annotations["summary"].contains("unexpected call: mount"), "{annotations:?}");
+        assert!(annotations["summary"].contains(": sh made an unexpected call: mount (critical)"), "{annotations:?}");
         wait_for("a notification", || {
             delivery.notify("mount", 2);
-            (receiver.notified() == ["firing mount"]).then_some(())
+            (receiver.notified() == ["firing critical mount"]).then_some(())
         });
     }
     // Repeats keep it, and are no new alerts.
@@ -175,10 +197,10 @@ fn two_alertmanagers_get_each_alert_once_and_its_end() {
     }
     let quiet = Instant::now();
     for receiver in &receivers {
-        assert_eq!(receiver.notified(), ["firing mount"], "after {:?}", begin.elapsed());
+        assert_eq!(receiver.notified(), ["firing critical mount"], "after {:?}", begin.elapsed());
     }
     for receiver in &receivers {
-        let both = ["firing mount", "resolved mount"];
+        let both = ["firing critical mount", "resolved critical mount"];
         wait_for("the end", || (receiver.notified() == both).then_some(()));
         assert!(quiet.elapsed() + Duration::from_millis(500) >= QUIET, "{:?}", quiet.elapsed());
     }
@@ -207,7 +229,40 @@ fn an_alertmanager_that_was_away_gets_each_alert_once_when_it_is_back() {
     thread::sleep(Duration::from_secs(1));
     let mut notified = receiver.notified();
     notified.sort();
-    assert_eq!(notified, ["firing bpf", "firing mount", "resolved bpf", "resolved mount"]);
+    let expected = ["firing critical bpf", "firing critical mount", "resolved critical bpf", "resolved critical mount"];
+    assert_eq!(notified, expected);
     assert!(alertmanager.alerts().unwrap().is_empty());
     assert_eq!((status().sent, status().queued), (4, 0));
+}
+
+#[test]
+fn an_incident_that_grows_is_one_alert_and_a_higher_severity_takes_the_place_of_the_lower_one() {
+    let (directory, receiver, address) = (tempfile::tempdir().unwrap(), Receiver::start(), free_address());
+    let alertmanager = start(&address, directory.path(), &receiver.address);
+    let delivery = Delivery::start(&[&address]);
+    let active = |severity: &str, calls: usize| {
+        let alerts = alertmanager.alerts().ok()?;
+        let [alert] = &alerts[..] else { return None };
+        let described = alert.annotations["description"].matches(&format!(", {severity}")).count();
+        (alert.labels["severity"] == severity && described == calls).then(|| alert.clone())
+    };
+    for (number, syscall) in ["chmod", "fchmod", "chown"].into_iter().enumerate() {
+        delivery.notify_of(syscall, 1, Severity::Warning, 40);
+        wait_for("the grown alert", || active("warning", number + 1));
+    }
+    wait_for("a notification", || (receiver.notified() == ["firing warning chmod"]).then_some(()));
+    for (number, syscall) in ["mount", "unshare", "ptrace"].into_iter().enumerate() {
+        delivery.notify_of(syscall, 1, Severity::Critical, 40);
+        let alert = wait_for("one critical alert", || active("critical", number + 1));
+        assert!(alert.annotations["description"].contains("chmod, warning"), "{alert:?}");
+        assert!(alert.annotations["runbook_url"].ends_with("docs/alerts.md#unexpectedsyscall"), "{alert:?}");
+    }
+    let story = ["firing critical mount", "firing warning chmod", "resolved warning chmod"];
+    let notified = wait_for("all notifications", || {
+        let mut notified = receiver.notified();
+        notified.sort();
+        notified.dedup();
+        (notified.len() >= story.len()).then_some(notified)
+    });
+    assert_eq!(notified, story);
 }

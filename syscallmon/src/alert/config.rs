@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use super::template::Template;
 pub use crate::client::http::HttpClientConfig;
-use crate::process::CommandLines;
+use crate::{detect::IncidentTimes, process::CommandLines};
 
 /// Sinks of alerts, and their limits.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +17,10 @@ pub struct AlertConfig {
     pub log: LogTarget,
     /// How much of command lines is kept.
     pub command_line: CommandLines,
-    /// Minimum time between two records of one violation.
+    /// Minimum time between two records of an incident without new calls.
     pub repeat_interval: Duration,
+    /// How long incidents take.
+    pub incidents: IncidentTimes,
     /// Maximum new alerts per workload, policy and severity.
     pub rate_limit: RateLimit,
     /// The Alertmanagers; none if there is no URL.
@@ -234,7 +236,7 @@ pub struct ExtraLabel {
 }
 
 /// Labels that identify alerts besides the labels of workloads.
-const OWN_LABELS: [&str; 6] = ["alertname", "severity", "policy", "syscall", "abi", "node"];
+const OWN_LABELS: [&str; 7] = ["alertname", "severity", "policy", "syscall", "abi", "incident", "node"];
 
 impl FromStr for ExtraLabel {
     type Err = AlertValueError;

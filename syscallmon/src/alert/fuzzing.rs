@@ -1,15 +1,15 @@
-//! Interface for the fuzz target of violations.
+//! Interface for the fuzz target of incidents.
 
-use std::sync::Arc;
+use std::time::Instant;
 
 use super::{
     Template,
     description::description,
     record::{Content, Record},
 };
-use crate::detect::Violation;
+use crate::detect::{Incidents, Violation};
 
-/// Texts of all sinks for one violation.
+/// Texts of all sinks for the incident of one violation.
 pub struct Written {
     /// The line of the log, which is also the body for a webhook.
     pub json: String,
@@ -24,8 +24,16 @@ pub struct Written {
 /// Returns the texts of all sinks.
 #[must_use]
 pub fn written(violation: Violation, template: &Template) -> Written {
-    let record = Record { node: "node".into(), first: true, content: Content::Violation(Arc::new(violation)) };
+    let (mut incidents, now) = (Incidents::default(), Instant::now());
+    incidents.join(violation, true, now);
+    let notice = incidents.take_notices(now).pop().expect("a critical call is noticed at once");
+    let record = Record { node: "node".into(), content: Content::Incident(notice.incident) };
     let json = record.json();
     let value = serde_json::from_str(&json).expect("a line is JSON");
-    Written { message: record.message(), description: description(&record), rendered: template.render(&value), json }
+    Written {
+        message: record.message(),
+        description: description(&record, 8 << 10),
+        rendered: template.render(&value),
+        json,
+    }
 }

@@ -60,10 +60,11 @@ mod tests {
         alert::{
             RateLimit,
             record::{Content, Record, Suppressed, Worst},
-            tests::{record, violation},
+            tests::{incident, record, record_of, violation},
         },
-        detect::Severity,
-        process::{Ancestor, Process},
+        detect::{IncidentState, Severity, Violation},
+        process::{Ancestor, Process, ProcessTree},
+        syscalls::CallTable,
         workload::{Label, Labels, Workload},
     };
 
@@ -84,7 +85,8 @@ mod tests {
         (text(), prop::option::of(text()), prop::option::of(arguments), parents).prop_map(
             |(comm, exe, command_line, parents)| {
                 let parents = parents.into_iter().map(|(comm, exe)| Ancestor { pid: u32::MAX, comm, exe }).collect();
-                Process { pid: u32::MAX, tid: u32::MAX, uid: u32::MAX, comm, exe, command_line, parents }
+                let (pid, tid, uid, tree) = (u32::MAX, u32::MAX, u32::MAX, ProcessTree::default());
+                Process { pid, tid, uid, comm, exe, command_line, parents, tree }
             },
         )
     }
@@ -96,24 +98,35 @@ mod tests {
 
     fn any_record() -> impl Strategy<Value = Record> {
         let names = (text(), text(), labels(), labels());
-        (names, prop::option::of(process()), any::<bool>()).prop_map(
-            |((node, policy, workload, metadata), process, is_summary)| {
+        let calls = prop_oneof![12 => Just(1_usize), 12 => Just(4), 1 => Just(70)];
+        (names, prop::option::of(process()), any::<bool>(), calls).prop_map(
+            |((node, policy, workload, metadata), process, is_summary, calls)| {
                 let (workload, policy) = (Workload::Resolved(workload), policy.into());
                 let mut violation = violation("web", "mount");
                 violation.process = process;
-                let content = if is_summary {
+                if is_summary {
                     let (tenant, worst) = (violation.tenant(), Worst::of(&violation));
-                    let (time, severity, limit) = (SystemTime::UNIX_EPOCH, Severity::Critical, RateLimit::default());
-                    let suppressed =
-                        Suppressed { time, workload, policy, severity, count: u64::MAX, limit, worst, tenant };
-                    Content::Suppressed(Arc::new(suppressed))
+                    let suppressed = Suppressed {
+                        state: IncidentState::New,
+                        last_seen: SystemTime::UNIX_EPOCH,
+                        workload,
+                        policy,
+                        severity: Severity::Critical,
+                        count: u64::MAX,
+                        limit: RateLimit::default(),
+                        worst,
+                        tenant,
+                    };
+                    Record { node: node.into(), content: Content::Suppressed(Arc::new(suppressed)) }
                 } else {
                     violation.workload = workload;
                     violation.metadata = metadata;
                     violation.policy = policy;
-                    Content::Violation(Arc::new(violation))
-                };
-                Record { node: node.into(), content, ..record(self::violation("web", "mount")) }
+                    let table = CallTable::x86_64();
+                    let calls = (0..calls).map(|id| table.call(crate::syscalls::CallId(u16::try_from(id).unwrap())));
+                    let violations = calls.map(|call| Violation { call, ..violation.clone() });
+                    Record { node: node.into(), ..record_of(incident(violations)) }
+                }
             },
         )
     }
@@ -139,9 +152,12 @@ mod tests {
         let cgroup = line["workload"]["cgroup"].as_str().unwrap();
         assert!(cgroup.starts_with("/\u{1}\u{1}") && cgroup.ends_with('\u{2026}'), "{cgroup:?}");
         assert_eq!(line["process"]["command_line"][0], "sh", "what is short is whole");
+        assert_eq!(line["calls"].as_array().unwrap().len(), 1);
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn every_line_is_valid_short_and_marked_where_it_was_cut(record in any_record()) {
             let line = record.json();
@@ -149,6 +165,11 @@ mod tests {
             prop_assert!(!line.contains('\n'));
             let line: Value = serde_json::from_str(&line).unwrap();
             let whole = serde_json::to_value(&record).unwrap();
+            let number = |value: &Value| {
+                value["calls"].as_array().map_or(0, Vec::len) as u64 + value["calls_omitted"].as_u64().unwrap_or(0)
+            };
+            prop_assert_eq!(number(&line), number(&whole), "calls that are left out are counted");
+            prop_assert!(whole["calls"].is_null() || line["calls"][0]["violation"] == whole["calls"][0]["violation"]);
             let (mut all, mut kept) = (Vec::new(), Vec::new());
             texts(&whole, &mut all);
             texts(&line, &mut kept);

@@ -11,22 +11,19 @@ use std::{
 use tokio::sync::Notify;
 
 use super::record::{AlertSubject, Record};
-use crate::{
-    fair_share::{Capacity, FairShare},
-    workload::Workload,
-};
+use crate::fair_share::{Capacity, FairShare};
 
-/// Capacity of an outbox. A record has at most a command line and a few names.
+/// Capacity of an outbox.
 const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
 
-type Queue = FairShare<(Workload, AlertSubject), Record>;
+type Queue = FairShare<AlertSubject, Record>;
 
 /// Records on their way to a sink: for each subject, only the newest.
 #[derive(Debug)]
 pub(super) struct Outbox {
     /// Name of the sink in metrics.
     pub(super) sink: String,
-    /// Whether the sink gets every repeat of a violation.
+    /// Whether the sink gets every change of an incident.
     pub(super) gets_every_repeat: bool,
     queue: Mutex<Queue>,
     arrived: Notify,
@@ -76,18 +73,21 @@ impl Outbox {
 
     /// Adds a record. It replaces a waiting record of the same subject.
     pub(super) fn put(&self, record: Record) {
-        self.insert(record, |waiting, new| *waiting = Record { first: waiting.first || new.first, ..new });
+        self.insert(record, |waiting, new| {
+            let earlier = std::mem::replace(waiting, new).state();
+            waiting.follows(earlier);
+        });
         self.arrived.notify_one();
     }
 
     /// Returns a record that could not be delivered, unless there is a newer one.
     pub(super) fn requeue(&self, record: Record) {
-        self.insert(record, |newer, old| newer.first |= old.first);
+        self.insert(record, |newer, old| newer.follows(old.state()));
         self.arrived.notify_one();
     }
 
     fn insert(&self, record: Record, merge: impl FnOnce(&mut Record, Record)) {
-        let (key, mut queue) = ((record.workload().clone(), record.subject()), self.lock());
+        let (key, mut queue) = (record.subject(), self.lock());
         let dropped = if let Some(waiting) = queue.get_mut(&key) {
             merge(waiting, record);
             let bytes = waiting.bytes();
@@ -143,7 +143,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use proptest::prelude::*;
 
@@ -153,12 +153,12 @@ mod tests {
             record::Content,
             tests::{record, violation},
         },
-        detect::Violation,
+        detect::{Incident, IncidentState, Violation},
     };
 
     const CALLS: [&str; 4] = ["bpf", "mount", "ptrace", "setns"];
 
-    /// An event of the records of four violations.
+    /// An event of the records of four incidents.
     #[derive(Clone, Debug)]
     enum Op {
         Put {
@@ -182,13 +182,13 @@ mod tests {
 
     /// Call and count of a record, which identify the newest.
     fn of(record: &Record) -> (&'static str, u64) {
-        let Content::Violation(violation) = &record.content else { unreachable!() };
-        (violation.call.syscall, violation.count)
+        let Content::Incident(incident) = &record.content else { unreachable!() };
+        (incident.calls[0].call.syscall, incident.count)
     }
 
     proptest! {
         #[test]
-        fn the_newest_of_each_violation_is_delivered_once_and_says_whether_it_is_the_first(
+        fn the_newest_of_each_incident_is_delivered_once_and_says_whether_it_is_new(
             ops in proptest::collection::vec(op(), 0..80),
         ) {
             let outbox = Outbox::new("webhook".to_owned(), true);
@@ -198,8 +198,11 @@ mod tests {
             for (count, op) in (1..).zip(ops.into_iter().chain(std::iter::repeat_n(Op::Take, CALLS.len()))) {
                 match op {
                     Op::Put { call, first } => {
-                        let new = record(Violation { count, ..violation("web", CALLS[call]) });
-                        outbox.put(Record { first, ..new });
+                        let mut new = record(Violation { count, ..violation("web", CALLS[call]) });
+                        let Content::Incident(incident) = &mut new.content else { unreachable!() };
+                        let state = if first { IncidentState::New } else { IncidentState::Grown };
+                        *incident = Arc::new(Incident { state, ..(**incident).clone() });
+                        outbox.put(new);
                         let before = waiting.insert(CALLS[call], (count, first));
                         waiting.get_mut(CALLS[call]).unwrap().1 |= before.is_some_and(|(_, first)| first);
                     }
@@ -209,13 +212,13 @@ mod tests {
                             continue;
                         };
                         let (call, count) = of(&record);
-                        prop_assert_eq!(waiting.remove(call), Some((count, record.first)));
+                        prop_assert_eq!(waiting.remove(call), Some((count, record.state() == IncidentState::New)));
                         taken.push_back(record);
                     }
                     Op::PutBack => {
                         let Some(record) = taken.pop_front() else { continue };
                         let (call, count) = of(&record);
-                        waiting.entry(call).or_insert((count, false)).1 |= record.first;
+                        waiting.entry(call).or_insert((count, false)).1 |= record.state() == IncidentState::New;
                         outbox.requeue(record);
                     }
                     Op::Deliver => drop(taken.pop_front()),

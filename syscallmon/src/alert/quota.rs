@@ -5,10 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{RateLimit, record::Worst};
-use crate::{
-    detect::{Reason, Violation},
-    syscalls::Call,
-};
+use crate::detect::{CallClass, Violation};
 
 /// The quota of a workload's violations of one policy and severity.
 #[derive(Debug)]
@@ -16,45 +13,29 @@ pub(super) struct Quota {
     rate: RateLimit,
     repeat_interval: Duration,
     /// Attempts are free, so they must not use up the room for calls with an effect.
-    buckets: Vec<(Class, Bucket)>,
+    buckets: Vec<(CallClass, Bucket)>,
     /// New violations that were suppressed since the quota last had room.
     suppressed: u64,
-    worst: Option<(Class, Worst)>,
+    worst: Option<(CallClass, Worst)>,
     summary: Option<Summary>,
-}
-
-/// Violations that share a bucket, in rising order of importance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    /// Seccomp denied them.
-    Denied,
-    /// Calls of a foreign ABI, which the kernel may lack, or with unknown numbers.
-    Foreign(&'static str),
-    /// Calls of the architecture's own ABI.
-    Native,
 }
 
 /// The last summary of suppressed violations.
 #[derive(Clone, Copy, Debug)]
 struct Summary {
     at: Instant,
-    worst: Class,
+    worst: CallClass,
     suppressed: u64,
 }
 
-/// Decision of a quota.
+/// A summary of suppressed violations.
 #[derive(Debug)]
-pub(super) enum QuotaDecision {
-    /// The violation is sent.
-    Granted,
-    /// The violation is part of a summary.
-    Suppressed {
-        count: u64,
-        worst: Worst,
-        /// Whether the summary is sent now, and whether for the first time.
-        send: bool,
-        first: bool,
-    },
+pub(super) struct QuotaSummary {
+    pub(super) count: u64,
+    pub(super) worst: Worst,
+    /// Whether it is sent now, and whether for the first time.
+    pub(super) send: bool,
+    pub(super) first: bool,
 }
 
 /// Tokens for new alerts.
@@ -64,50 +45,32 @@ struct Bucket {
     at: Instant,
 }
 
-impl Class {
-    fn of(violation: &Violation) -> Self {
-        match violation {
-            Violation { denied: true, .. } => Self::Denied,
-            Violation { call: call @ Call { abi, .. }, reason, .. } => {
-                if call.is_native() && *reason != Reason::UnknownNumber { Self::Native } else { Self::Foreign(abi) }
-            }
-        }
-    }
-
-    fn rank(self) -> u8 {
-        match self {
-            Self::Denied => 0,
-            Self::Foreign(_) => 1,
-            Self::Native => 2,
-        }
-    }
-}
-
 impl Quota {
     pub(super) fn new(rate: RateLimit, repeat_interval: Duration) -> Self {
         Self { rate, repeat_interval, buckets: Vec::new(), suppressed: 0, worst: None, summary: None }
     }
 
-    /// Decides whether a new violation is sent.
-    pub(super) fn ask(&mut self, violation: &Violation, is_new: bool, now: Instant) -> QuotaDecision {
+    /// Takes the room for one alert because of calls of this class. Returns whether there was room.
+    pub(super) fn take(&mut self, class: CallClass, now: Instant) -> bool {
         if self.is_full(now) {
             *self = Self::new(self.rate, self.repeat_interval);
         }
-        let class = Class::of(violation);
-        if self.bucket(class, now).take() {
-            return QuotaDecision::Granted;
-        }
+        self.bucket(class, now).take()
+    }
+
+    /// Counts a violation that was not sent.
+    pub(super) fn suppress(&mut self, violation: &Violation, is_new: bool) {
+        let class = violation.class();
         self.suppressed += u64::from(is_new);
         if self.worst.as_ref().is_none_or(|(worst, _)| worst.rank() <= class.rank()) {
             self.worst = Some((class, Worst::of(violation)));
         }
-        self.summary(now)
     }
 
-    /// Returns the summary of suppressed violations. It is sent again when a worse one joins it, and at each repeat
-    /// interval.
-    fn summary(&mut self, now: Instant) -> QuotaDecision {
-        let (class, worst) = self.worst.clone().expect("something was suppressed");
+    /// Returns the summary of suppressed violations, if there are any. It is sent again when a worse one joins it, and
+    /// at each repeat interval.
+    pub(super) fn summary(&mut self, now: Instant) -> Option<QuotaSummary> {
+        let (class, worst) = self.worst.clone()?;
         let last = self.summary;
         let is_due = |last: Summary| {
             let age = now.duration_since(last.at);
@@ -118,10 +81,10 @@ impl Quota {
         if send {
             self.summary = Some(Summary { at: now, worst: class, suppressed: self.suppressed });
         }
-        QuotaDecision::Suppressed { count: self.suppressed, worst, send, first: last.is_none() }
+        Some(QuotaSummary { count: self.suppressed, worst, send, first: last.is_none() })
     }
 
-    fn bucket(&mut self, class: Class, now: Instant) -> &mut Bucket {
+    fn bucket(&mut self, class: CallClass, now: Instant) -> &mut Bucket {
         let index = self.buckets.iter().position(|(of, _)| *of == class).unwrap_or_else(|| {
             self.buckets.push((class, Bucket { tokens: f64::from(self.rate.count), at: now }));
             self.buckets.len() - 1

@@ -1,4 +1,4 @@
-//! The record of a violation that every sink gets, and that the log and webhooks write as JSON.
+//! The record of an incident that every sink gets, and that the log and webhooks write as JSON.
 
 use std::{
     fmt,
@@ -15,41 +15,44 @@ use super::{
 };
 use crate::{
     clock::unix_seconds,
-    detect::{Severity, Violation},
+    detect::{Incident, IncidentState, Severity, Violation},
     fair_share::{Priority, Tenant},
     process::{Process, printable, shortened},
+    stable_id::StableId,
     syscalls::Call,
     workload::Workload,
 };
 
-/// Maximum bytes of a command line in a record that is too long.
+/// Maximum bytes of a command line in a record that is too long: of the root of the process tree, and of each call.
 const SHORT_COMMAND_LINE: usize = 1024;
+const SHORT_COMMAND_LINE_OF_CALL: usize = 256;
 
 /// Changes when a field is removed or changes its meaning; not when one is added.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
+
+/// The section of the documents that helps with a summary.
+const RUNBOOK: &str = "https://github.com/syscallmon/syscallmon/blob/main/docs/alerts.md#unexpectedsyscallssuppressed";
 
 /// An alert at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) node: Arc<str>,
-    /// Whether it is the first alert of its subject.
-    pub(super) first: bool,
     pub(super) content: Content,
 }
 
-/// What a record reports: a violation, or a summary of violations that were not sent.
+/// What a record reports: an incident, or a summary of violations that were not sent.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    Violation(Arc<Violation>),
+    Incident(Arc<Incident>),
     Suppressed(Arc<Suppressed>),
 }
 
 /// Suppressed violations.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Suppressed {
+    pub(super) state: IncidentState,
     /// When the newest was suppressed.
-    #[serde(serialize_with = "unix_seconds")]
-    pub(super) time: SystemTime,
+    pub(super) last_seen: SystemTime,
     pub(super) workload: Workload,
     pub(super) policy: Arc<str>,
     pub(super) severity: Severity,
@@ -57,13 +60,13 @@ pub(super) struct Suppressed {
     pub(super) count: u64,
     pub(super) limit: RateLimit,
     pub(super) worst: Worst,
-    #[serde(skip)]
     pub(super) tenant: Tenant,
 }
 
 /// The worst of several violations of the same severity: one with an effect before an attempt, and of those the newest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Worst {
+    pub(super) policy: Arc<str>,
     #[serde(flatten)]
     pub(super) call: Call,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,71 +76,70 @@ pub(super) struct Worst {
     pub(super) process: Option<Process>,
 }
 
-/// Identifies records of the same subject within a workload.
+/// Identifies records of the same subject. The end of an incident is not put in the place of its beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct AlertSubject {
-    policy: Arc<str>,
-    what: CallOrSummary,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum CallOrSummary {
-    Call { call: Call, denied: bool },
-    Suppressed(Severity),
-}
-
-impl AlertSubject {
-    pub(super) fn of(violation: &Violation) -> Self {
-        let what = CallOrSummary::Call { call: violation.call, denied: violation.denied };
-        Self { policy: Arc::clone(&violation.policy), what }
-    }
-
-    /// Returns a key that is the same for calls that ran and for those that were denied.
-    pub(super) fn denied_or_not(mut self) -> Self {
-        if let CallOrSummary::Call { denied, .. } = &mut self.what {
-            *denied = false;
-        }
-        self
-    }
-
-    pub(super) fn suppressed(policy: &Arc<str>, severity: Severity) -> Self {
-        Self { policy: Arc::clone(policy), what: CallOrSummary::Suppressed(severity) }
-    }
+pub(super) enum AlertSubject {
+    Incident { id: StableId, is_end: bool },
+    Suppressed { workload: Workload, policy: Arc<str>, severity: Severity },
 }
 
 impl Record {
     pub(super) fn subject(&self) -> AlertSubject {
         match &self.content {
-            Content::Violation(violation) => AlertSubject::of(violation),
-            Content::Suppressed(suppressed) => AlertSubject::suppressed(&suppressed.policy, suppressed.severity),
+            Content::Incident(incident) => {
+                AlertSubject::Incident { id: incident.id, is_end: incident.state == IncidentState::Resolved }
+            }
+            Content::Suppressed(suppressed) => {
+                let Suppressed { workload, policy, severity, .. } = &**suppressed;
+                AlertSubject::Suppressed { workload: workload.clone(), policy: Arc::clone(policy), severity: *severity }
+            }
         }
     }
 
     pub(super) fn workload(&self) -> &Workload {
         match &self.content {
-            Content::Violation(violation) => &violation.workload,
+            Content::Incident(incident) => &incident.workload,
             Content::Suppressed(suppressed) => &suppressed.workload,
+        }
+    }
+
+    pub(super) fn severity(&self) -> Severity {
+        match &self.content {
+            Content::Incident(incident) => incident.severity,
+            Content::Suppressed(suppressed) => suppressed.severity,
+        }
+    }
+
+    pub(super) fn state(&self) -> IncidentState {
+        match &self.content {
+            Content::Incident(incident) => incident.state,
+            Content::Suppressed(suppressed) => suppressed.state,
+        }
+    }
+
+    /// Takes the state of an earlier record of the same subject that was not delivered, if that says more.
+    pub(super) fn follows(&mut self, earlier: IncidentState) {
+        if self.state() > earlier {
+            match &mut self.content {
+                Content::Incident(incident) => Arc::make_mut(incident).state = earlier,
+                Content::Suppressed(suppressed) => Arc::make_mut(suppressed).state = earlier,
+            }
         }
     }
 
     /// Returns the tenant and priority for capacity.
     pub(super) fn share(&self) -> (Tenant, Priority) {
-        match &self.content {
-            Content::Violation(violation) => (violation.tenant(), violation.severity.into()),
-            Content::Suppressed(suppressed) => (suppressed.tenant.clone(), suppressed.severity.into()),
-        }
+        let tenant = match &self.content {
+            Content::Incident(incident) => incident.tenant(),
+            Content::Suppressed(suppressed) => suppressed.tenant.clone(),
+        };
+        (tenant, self.severity().into())
     }
 
     /// Returns one sentence.
     pub(super) fn message(&self) -> String {
         match &self.content {
-            Content::Violation(violation) => {
-                let Violation { workload, call, count, policy, .. } = &**violation;
-                let did = if violation.denied { "was denied" } else { "made" };
-                let times = if *count > 1 { format!(", {count} times") } else { String::new() };
-                let (call, abi) = (call.syscall, call.abi);
-                printable(&format!("{workload} {did} an unexpected call: {call} ({abi}){times}, policy {policy}"))
-            }
+            Content::Incident(incident) => incident.message(),
             Content::Suppressed(suppressed) => {
                 let Suppressed { workload, policy, severity, count, limit, worst, .. } = &**suppressed;
                 let noun = if *count == 1 { "violation" } else { "violations" };
@@ -148,6 +150,14 @@ impl Record {
                     limit.count
                 ))
             }
+        }
+    }
+
+    /// Returns the section of the documents that helps with it.
+    pub(super) fn runbook(&self) -> &'static str {
+        match &self.content {
+            Content::Incident(_) => Incident::RUNBOOK,
+            Content::Suppressed(_) => RUNBOOK,
         }
     }
 
@@ -169,37 +179,68 @@ impl Record {
         length.0
     }
 
-    /// Returns JSON without a line break. Of a record longer than [`MAX_LINE`], the description of the process is cut
-    /// first, and then every long text.
+    /// Returns JSON without a line break, of at most [`MAX_LINE`]. Of a longer record, the descriptions of processes
+    /// are cut first. Then the least severe calls are left out, and then every long text is cut.
     pub(super) fn json(&self) -> String {
         const CANNOT_FAIL: &str = "keys are strings, and nothing in it can fail";
         let is_short = |line: &String| line.len() <= MAX_LINE;
-        let shortened = || {
-            let record = self.shortened();
-            let line = Some(json_line(&record)).filter(is_short);
-            line.unwrap_or_else(|| line_of_short_texts(&serde_json::to_value(&record).expect(CANNOT_FAIL)))
-        };
-        Some(json_line(self)).filter(is_short).unwrap_or_else(shortened)
+        if let Some(line) = Some(json_line(self)).filter(is_short) {
+            return line;
+        }
+        let mut short = self.shortened();
+        loop {
+            if let Some(line) = Some(json_line(&short)).filter(is_short) {
+                return line;
+            }
+            if !short.omit_calls() {
+                return line_of_short_texts(&serde_json::to_value(&short).expect(CANNOT_FAIL));
+            }
+        }
     }
 
     fn shortened(&self) -> Self {
         let mut short = self.clone();
-        let process = match &mut short.content {
-            Content::Violation(violation) => &mut Arc::make_mut(violation).process,
-            Content::Suppressed(suppressed) => &mut Arc::make_mut(suppressed).worst.process,
-        };
-        if let Some(process) = process {
-            process.command_line = process.command_line.take().map(|line| shortened(&line, SHORT_COMMAND_LINE, false));
-            process.parents.truncate(1);
+        match &mut short.content {
+            Content::Incident(incident) => {
+                let incident = Arc::make_mut(incident);
+                shorten(incident.process.as_mut(), SHORT_COMMAND_LINE, 1);
+                for call in &mut incident.calls {
+                    shorten(Arc::make_mut(call).process.as_mut(), SHORT_COMMAND_LINE_OF_CALL, 0);
+                }
+            }
+            Content::Suppressed(suppressed) => {
+                shorten(Arc::make_mut(suppressed).worst.process.as_mut(), SHORT_COMMAND_LINE, 1);
+            }
         }
         short
+    }
+
+    /// Leaves out a quarter of the calls: the least severe. Returns whether there was more than one.
+    fn omit_calls(&mut self) -> bool {
+        let Content::Incident(incident) = &mut self.content else { return false };
+        let number = incident.calls.len();
+        if number < 2 {
+            return false;
+        }
+        let incident = Arc::make_mut(incident);
+        incident.calls.truncate(number - number.div_ceil(4).min(number - 1));
+        incident.calls_omitted += (number - incident.calls.len()) as u64;
+        true
+    }
+}
+
+fn shorten(process: Option<&mut Process>, command_line: usize, parents: usize) {
+    if let Some(process) = process {
+        process.command_line = process.command_line.take().map(|line| shortened(&line, command_line, false));
+        process.parents.truncate(parents);
     }
 }
 
 impl Worst {
     pub(super) fn of(violation: &Violation) -> Self {
-        let &Violation { call, number, denied, ref process, .. } = violation;
-        Self { call, number, denied, process: process.clone() }
+        let Violation { policy, call, number, denied, process, .. } = violation;
+        let (policy, process) = (Arc::clone(policy), process.clone());
+        Self { policy, call: *call, number: *number, denied: *denied, process }
     }
 }
 
@@ -223,17 +264,42 @@ impl Serialize for Record {
             schema: u32,
             kind: &'static str,
             node: &'a str,
-            first: bool,
-            message: String,
             #[serde(flatten)]
-            content: &'a T,
+            content: T,
         }
-        fn flat<'a, T>(record: &'a Record, kind: &'static str, content: &'a T) -> Flat<'a, T> {
-            Flat { schema: SCHEMA, kind, node: &record.node, first: record.first, message: record.message(), content }
+        #[derive(Serialize)]
+        struct Summary<'a> {
+            state: IncidentState,
+            message: String,
+            severity: Severity,
+            #[serde(serialize_with = "unix_seconds")]
+            last_seen: SystemTime,
+            count: u64,
+            workload: &'a Workload,
+            limit: RateLimit,
+            worst: &'a Worst,
+            runbook_url: &'static str,
         }
+        let (schema, node) = (SCHEMA, &*self.node);
         match &self.content {
-            Content::Violation(violation) => flat(self, "violation", &**violation).serialize(serializer),
-            Content::Suppressed(suppressed) => flat(self, "suppressed", &**suppressed).serialize(serializer),
+            Content::Incident(incident) => {
+                Flat { schema, kind: "incident", node, content: &**incident }.serialize(serializer)
+            }
+            Content::Suppressed(suppressed) => {
+                let Suppressed { state, severity, last_seen, count, workload, limit, worst, .. } = &**suppressed;
+                let content = Summary {
+                    state: *state,
+                    message: self.message(),
+                    severity: *severity,
+                    last_seen: *last_seen,
+                    count: *count,
+                    workload,
+                    limit: *limit,
+                    worst,
+                    runbook_url: RUNBOOK,
+                };
+                Flat { schema, kind: "suppressed", node, content }.serialize(serializer)
+            }
         }
     }
 }
@@ -244,7 +310,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        alert::tests::{record, violation},
+        alert::tests::{incident, record, record_of, violation},
         process::{Ancestor, is_obeyed},
         workload::{Label, Labels},
     };
@@ -253,7 +319,9 @@ mod tests {
     fn the_documented_line_is_what_is_written() {
         let document = include_str!("../../../docs/violations.md");
         let example = document.split("```json").nth(1).unwrap().split("```").next().unwrap();
-        let line = record(violation("web", "mount")).json();
+        let unshare = Call { abi: "x86_64", syscall: "unshare" };
+        let unshare = Violation { call: unshare, number: Some(272), ..violation("web", "mount") };
+        let line = record_of(incident([violation("web", "mount"), unshare])).json();
         assert!(!line.contains('\n'));
         let (written, documented): (Value, Value) =
             (serde_json::from_str(&line).unwrap(), serde_json::from_str(example).unwrap());
@@ -302,7 +370,8 @@ mod tests {
     #[test]
     fn every_field_of_a_line_can_be_in_a_template() {
         let suppressed = Suppressed {
-            time: SystemTime::now(),
+            state: IncidentState::New,
+            last_seen: SystemTime::now(),
             workload: Workload::Unknown,
             policy: "p".into(),
             severity: Severity::Info,

@@ -77,34 +77,38 @@ impl Filter {
 }
 
 /// Top-level fields of records. Other names are probably typing mistakes.
-const FIELDS: [&str; 27] = [
+const FIELDS: [&str; 18] = [
     "schema",
     "kind",
+    "id",
     "node",
-    "first",
+    "state",
     "message",
-    "first_seen",
+    "severity",
+    "started",
     "last_seen",
     "count",
     "workload",
     "metadata",
-    "abi",
-    "syscall",
-    "number",
-    "denied",
     "process",
-    "policy",
-    "severity",
-    "reason",
-    "runtime_default_allows",
-    "limit",
-    "worst",
-    "id",
-    "state",
-    "started",
     "calls",
     "calls_omitted",
     "runbook_url",
+    "limit",
+    "worst",
+];
+
+/// Fields of schema 1, and those that replace them.
+const FORMER_FIELDS: [(&str, &str); 9] = [
+    ("first", "state, which is \"new\" in the first alert"),
+    ("time", "started, and calls.0.first_seen"),
+    ("abi", "calls.0.abi"),
+    ("syscall", "calls.0.syscall, and message names several"),
+    ("number", "calls.0.number"),
+    ("denied", "calls.0.denied"),
+    ("policy", "calls.0.policy"),
+    ("reason", "calls.0.reason"),
+    ("runtime_default_allows", "calls.0.runtime_default_allows"),
 ];
 
 impl FromStr for Template {
@@ -125,6 +129,11 @@ impl FromStr for Template {
                 ));
             };
             let top = path.split('.').next().unwrap_or_default();
+            if let Some((_, now)) = FORMER_FIELDS.iter().find(|(former, _)| *former == top) {
+                return wrong(format!(
+                    "an alert has several calls since schema 2, and no field {top:?}: use {now} (docs/violations.md)"
+                ));
+            }
             if !FIELDS.contains(&top) {
                 return wrong(format!("there is no field {top:?}: expected one of {}", FIELDS.join(", ")));
             }
@@ -195,11 +204,11 @@ mod tests {
     #[test]
     fn fields_are_put_in_and_escaped() {
         let record = json!({"message": "a \"b\"\n\\", "count": 3, "workload": {"pod": "web-1"}, "process": {"parents": [{"pid": 7}]}});
-        let text = r#"{"text": "{{ message }} on {{workload.pod}}", "count": {{count|json}}, "all": {{ workload | json }}, "none": {{ number | json }}}"#;
+        let text = r#"{"text": "{{ message }} on {{workload.pod}}", "count": {{count|json}}, "all": {{ workload | json }}, "none": {{ calls.0.number | json }}}"#;
         let rendered: Value = serde_json::from_str(&render(text, &record)).unwrap();
         let expected = json!({"text": "a \"b\"\n\\ on web-1", "count": 3, "all": {"pod": "web-1"}, "none": null});
         assert_eq!(rendered, expected);
-        assert_eq!(render("{{ process.parents.0.pid }}/{{ process.exe }}/{{ reason }}", &record), "7//");
+        assert_eq!(render("{{ process.parents.0.pid }}/{{ process.exe }}/{{ calls.0.reason }}", &record), "7//");
     }
 
     #[test]
@@ -245,6 +254,9 @@ mod tests {
             ("{{ message | map a=b c d }}", "the filters are"),
             ("{{ message | map a=b c d=e }}", "the filters are"),
             ("{{}}", "no field"),
+            ("{{ first }}", "use state"),
+            ("{{ syscall }}", "use calls.0.syscall"),
+            ("{{ policy | json }}", "use calls.0.policy"),
         ] {
             let error = text.parse::<Template>().unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");

@@ -22,8 +22,8 @@ use tokio_rustls::{
 
 use super::*;
 use crate::{
-    detect::{Reason, Severity, Violation},
-    process::{Ancestor, Process},
+    detect::{Incident, IncidentState, IncidentTimes, Incidents, NewCall, Reason, Severity, Violation},
+    process::{Ancestor, Process, ProcessTree},
     syscalls::Call,
     workload::{Label, Labels, Workload},
 };
@@ -52,6 +52,7 @@ pub(super) fn violation(workload: &str, syscall: &'static str) -> Violation {
             exe: Some("/bin/sh".to_owned()),
             command_line: Some(vec!["sh".to_owned(), "-c".to_owned(), "mount /dev/sda \"/mnt\"".to_owned()]),
             parents: vec![Ancestor { pid: 4700, comm: "nginx".to_owned(), exe: Some("/usr/sbin/nginx".to_owned()) }],
+            tree: ProcessTree::default(),
         }),
         policy: "runtime-default".into(),
         severity: Severity::Critical,
@@ -60,9 +61,32 @@ pub(super) fn violation(workload: &str, syscall: &'static str) -> Violation {
     }
 }
 
-/// The same as a record.
+/// The incident of these violations of one process tree.
+pub(super) fn incident(violations: impl IntoIterator<Item = Violation>) -> Incident {
+    let (mut incidents, now) = (Incidents::default(), std::time::Instant::now());
+    for violation in violations {
+        incidents.join(violation, true, now);
+    }
+    let [notice] = &incidents.take_notices(now + Duration::from_mins(1))[..] else { panic!("one incident") };
+    (*notice.incident).clone()
+}
+
+/// A record of an incident.
+pub(super) fn record_of(incident: Incident) -> record::Record {
+    record::Record { node: "node-1".into(), content: record::Content::Incident(Arc::new(incident)) }
+}
+
+/// The record of an incident that has only this violation, and its id.
 pub(super) fn record(violation: Violation) -> record::Record {
-    record::Record { node: "node-1".into(), first: true, content: record::Content::Violation(Arc::new(violation)) }
+    record_of(Incident { id: violation.id(), ..incident([violation]) })
+}
+
+/// The notice of such an incident.
+pub(super) fn notice(violation: Violation, is_new: bool) -> IncidentNotice {
+    let state = if is_new { IncidentState::New } else { IncidentState::Repeated };
+    let incident = Arc::new(Incident { id: violation.id(), state, ..incident([violation.clone()]) });
+    let news = is_new.then(|| NewCall { violation: Arc::new(violation), is_new });
+    IncidentNotice { incident, news: news.into_iter().collect() }
 }
 
 /// What a server does with a request.
@@ -226,7 +250,7 @@ impl Running {
     }
 
     fn notify(&self, violation: Violation, is_new: bool) {
-        self.alerts.notify(Notice { violation, is_new });
+        self.alerts.notify(notice(violation, is_new));
     }
 
     fn sink(&self) -> SinkStatus {
@@ -234,6 +258,7 @@ impl Running {
     }
 
     async fn end(mut self) {
+        self.alerts.finish();
         self.shutdown.cancel();
         while let Some(ended) = self.tasks.join_next().await {
             ended.unwrap();
@@ -247,6 +272,7 @@ fn nowhere() -> AlertConfig {
         command_line: crate::process::CommandLines::Redacted,
         log: LogTarget::Off,
         repeat_interval: Duration::from_hours(1),
+        incidents: IncidentTimes::default(),
         rate_limit: RateLimit::default(),
         alertmanager: Alertmanagers {
             urls: Vec::new(),
@@ -300,7 +326,7 @@ async fn after_an_outage_a_violation_is_sent_once_in_its_last_state() {
     assert_eq!((requests[3].line(), requests[3].header("content-type")), ("POST /hook", "application/json"));
     assert!(requests[3].header("user-agent").starts_with("syscallmon/"));
     let sent: serde_json::Value = serde_json::from_str(&requests[3].body).unwrap();
-    assert_eq!((&sent["count"], &sent["first"]), (&100.into(), &true.into()), "the newest, and nobody knew of it yet");
+    assert_eq!((&sent["count"], &sent["state"]), (&100.into(), &"new".into()), "the newest, and nobody knew of it yet");
     let status = running.sink();
     assert_eq!((status.sent, status.failed, status.queued, status.refused), (1, 3, 0, 0));
     running.end().await;
@@ -325,8 +351,15 @@ async fn a_sink_that_never_answers_delays_no_other_and_holds_little() {
     let mut config = AlertConfig { webhook: Some(webhook(&silent.uri("/"))), ..nowhere() };
     config.alertmanager.urls = vec![server.uri("/am/").to_string().parse().unwrap()];
     let running = Running::start(&config);
-    for workload in 0..6000 {
-        running.notify(violation(&format!("web-{workload}"), "mount"), true);
+    let notice = notice(violation("web", "mount"), true);
+    for index in 0..6000 {
+        let name: Arc<str> = format!("web-{index}").into();
+        let id = crate::stable_id::StableId::of("test", [&*name]);
+        let workload = Workload::Resolved(Labels::new([(Label::Namespace, "shop".into()), (Label::Container, name)]));
+        let call = Arc::new(Violation { workload: workload.clone(), ..violation("web", "mount") });
+        let news = vec![NewCall { violation: call, is_new: true }];
+        let incident = Arc::new(Incident { id, workload, ..(*notice.incident).clone() });
+        running.alerts.notify(IncidentNotice { incident, news });
     }
     let of = |name: &str| running.alerts.status().sinks.into_iter().find(|sink| sink.sink == name).unwrap();
     wait_until("alerts", || of("alertmanager").sent >= 4096).await;
@@ -345,7 +378,6 @@ async fn two_alertmanagers_get_everything_though_one_is_down() {
     config.alertmanager.labels = vec!["cluster=prod".parse().unwrap()];
     let running = Running::start(&config);
     running.notify(violation("web", "mount"), true);
-    running.notify(Violation { denied: true, ..violation("web", "mount") }, true);
     let sent = || running.alerts.status().sinks.iter().map(|sink| (sink.sink.clone(), sink.sent)).collect::<Vec<_>>();
     let expected =
         [("alertmanager", 1), ("alertmanager-2", 0), ("alertmanager-3", 1)].map(|(sink, n)| (sink.to_owned(), n));
@@ -353,10 +385,10 @@ async fn two_alertmanagers_get_everything_though_one_is_down() {
     for server in [first, second] {
         let [request] = &server.requests()[..] else { panic!("one request") };
         let sent: serde_json::Value = serde_json::from_str(&request.body).unwrap();
-        assert_eq!(sent.as_array().unwrap().len(), 1, "whether it was refused makes no alert of its own");
+        assert_eq!(sent.as_array().unwrap().len(), 1);
         let labels = serde_json::json!({
-            "alertname": "UnexpectedSyscall", "severity": "critical", "policy": "runtime-default", "syscall": "mount",
-            "abi": "x86_64", "node": "node-1", "namespace": "shop", "pod": "web-1", "container": "web", "cluster": "prod",
+            "alertname": "UnexpectedSyscall", "severity": "critical", "incident": violation("web", "mount").id(),
+            "node": "node-1", "namespace": "shop", "pod": "web-1", "container": "web", "cluster": "prod",
         });
         assert_eq!(sent[0]["labels"], labels);
         assert_eq!(sent[0]["startsAt"], "2023-11-14T22:13:20.250Z");
@@ -381,8 +413,10 @@ async fn the_log_gets_a_line_for_each_and_follows_its_file() {
     running.end().await;
     let calls = |path| {
         let text = std::fs::read_to_string(path).unwrap();
-        let line =
-            |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["syscall"].as_str().unwrap().to_owned();
+        let line = |line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["calls"][0]["syscall"].as_str().unwrap().to_owned()
+        };
         text.lines().map(line).collect::<Vec<String>>()
     };
     assert_eq!(calls(&moved), ["mount"], "once, though it was repeated");
@@ -405,6 +439,6 @@ async fn a_log_that_cannot_be_written_loses_nothing() {
 #[test]
 fn no_sink_is_no_mistake() {
     let alerts = Alerts::default();
-    alerts.notify(Notice { violation: violation("web", "mount"), is_new: true });
+    alerts.notify(notice(violation("web", "mount"), true));
     assert_eq!(alerts.status(), AlertStatus::default());
 }

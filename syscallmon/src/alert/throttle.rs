@@ -1,22 +1,26 @@
-//! Decides whether a violation is sent, by what was sent before. Pure: the caller passes the time.
+//! Decides whether an incident is sent, by what was sent before. Pure: the caller passes the time.
+
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    Notice, RateLimit,
-    quota::{Quota, QuotaDecision},
-    record::{AlertSubject, Content, Record, Suppressed},
+    RateLimit,
+    quota::Quota,
+    record::{Content, Record, Suppressed},
 };
 use crate::{
-    detect::{Severity, Violation},
+    detect::{CallClass, Incident, IncidentNotice, IncidentState, NewCall, Severity, Violation},
     fair_share::{Capacity, FairShare},
+    stable_id::StableId,
     workload::Workload,
 };
 
-/// Maximum subjects that are kept.
-const MAX_SUBJECTS: Capacity = Capacity::of_entries(16_384);
+/// Maximum incidents that are remembered.
+const MAX_INCIDENTS: Capacity = Capacity::of_entries(16_384);
 /// Maximum quotas.
 const MAX_QUOTAS: Capacity = Capacity::of_entries(8192);
 /// Interval of removing old state.
@@ -30,8 +34,10 @@ pub(super) struct AlertThrottle {
     node: Arc<str>,
     rate: RateLimit,
     repeat_interval: Duration,
-    /// The last alert of each subject, until it may be repeated.
-    sent: FairShare<(Workload, AlertSubject), LastAlert>,
+    /// How long an incident without a notice is remembered.
+    remember: Duration,
+    /// The last alert of each incident.
+    sent: FairShare<StableId, LastAlert>,
     quotas: FairShare<QuotaKey, Quota>,
     /// Shared by all workloads without room for a quota.
     overflow: Quota,
@@ -51,13 +57,23 @@ pub(super) struct ThrottleDecision {
 struct LastAlert {
     sent: Instant,
     noticed: Instant,
+    /// The worst of its calls that were not sent because of the rate.
+    unsent: Option<NewCall>,
+    is_resolved: bool,
 }
 
 impl AlertThrottle {
-    pub(super) fn new(node: Arc<str>, rate: RateLimit, repeat_interval: Duration, now: Instant) -> Self {
-        let (sent, quotas) = (FairShare::new(MAX_SUBJECTS), FairShare::new(MAX_QUOTAS));
+    /// Incidents resolve after `resolve_after`.
+    pub(super) fn new(
+        node: Arc<str>,
+        rate: RateLimit,
+        (repeat_interval, resolve_after): (Duration, Duration),
+        now: Instant,
+    ) -> Self {
+        let remember = repeat_interval.max(resolve_after.saturating_mul(2));
+        let (sent, quotas) = (FairShare::new(MAX_INCIDENTS), FairShare::new(MAX_QUOTAS));
         let overflow = Quota::new(rate, repeat_interval);
-        Self { node, rate, repeat_interval, sent, quotas, overflow, suppressed: 0, swept: now }
+        Self { node, rate, repeat_interval, remember, sent, quotas, overflow, suppressed: 0, swept: now }
     }
 
     /// Number of suppressed new violations.
@@ -65,306 +81,137 @@ impl AlertThrottle {
         self.suppressed
     }
 
-    /// Decides about a notice.
-    pub(super) fn note(&mut self, Notice { violation, is_new }: Notice, now: Instant) -> ThrottleDecision {
+    /// Decides about a notice. A summary for each quota stands for what is not sent.
+    pub(super) fn note(&mut self, notice: IncidentNotice, now: Instant) -> Vec<ThrottleDecision> {
         self.sweep(now);
-        let key = (violation.workload.clone(), AlertSubject::of(&violation));
-        let (content, send, first) = if let Some(known) = self.sent.get_mut(&key) {
-            known.noticed = now;
-            let is_due = now.duration_since(known.sent) >= self.repeat_interval;
-            if is_due {
-                known.sent = now;
+        let IncidentNotice { incident, news } = notice;
+        match self.sent.get_mut(&incident.id) {
+            Some(known) if incident.state == IncidentState::Resolved => {
+                let send = !std::mem::replace(&mut known.is_resolved, true);
+                if send { vec![self.decision(incident, IncidentState::Resolved, true)] } else { Vec::new() }
             }
-            (Content::Violation(Arc::new(violation)), is_due, false)
-        } else {
-            match self.ask(&violation, is_new, now) {
-                QuotaDecision::Granted => {
-                    // A subject that was evicted may be sent again.
-                    let sent = LastAlert { sent: now, noticed: now };
-                    self.sent.put(violation.tenant(), violation.severity.into(), key, sent, 1);
-                    (Content::Violation(Arc::new(violation)), true, true)
-                }
-                QuotaDecision::Suppressed { count, worst, send, first } => {
-                    let Violation { last_seen: time, severity, .. } = violation;
-                    let (tenant, limit) = (violation.tenant(), self.rate);
-                    let Violation { workload, policy, .. } = violation;
-                    let summary = Suppressed { time, workload, policy, severity, count, limit, worst, tenant };
-                    (Content::Suppressed(Arc::new(summary)), send, first)
-                }
+            None if incident.state == IncidentState::Resolved => Vec::new(),
+            Some(known) => {
+                known.noticed = now;
+                let is_growth = news.iter().any(|new| new.is_new);
+                let calls = news.into_iter().filter(|_| is_growth).chain(known.unsent.take()).collect();
+                self.note_known(incident, calls, now)
             }
-        };
-        ThrottleDecision { record: Record { node: Arc::clone(&self.node), first, content }, send }
+            None => self.note_unknown(incident, news, now),
+        }
     }
 
-    /// Asks the quota of a violation.
-    fn ask(&mut self, violation: &Violation, is_new: bool, now: Instant) -> QuotaDecision {
-        let Violation { workload, policy, severity, .. } = violation;
-        let source = (workload.clone(), Arc::clone(policy), *severity);
+    /// Decides about an incident that was sent before; `calls` were not sent.
+    fn note_known(&mut self, incident: Arc<Incident>, calls: Vec<NewCall>, now: Instant) -> Vec<ThrottleDecision> {
+        let (id, has_grown) = (incident.id, !calls.is_empty());
+        let is_due = self.sent.get(&id).is_some_and(|known| now.duration_since(known.sent) >= self.repeat_interval);
+        let send = is_due || self.take(&calls, now);
+        let mut decisions = if send { Vec::new() } else { self.suppress(&incident, &calls, now) };
+        if let Some(known) = self.sent.get_mut(&id) {
+            if send {
+                (known.sent, known.is_resolved) = (now, false);
+            } else {
+                let worst = calls
+                    .into_iter()
+                    .max_by_key(|NewCall { violation, .. }| (violation.severity, violation.class().rank()));
+                known.unsent = worst.map(|call| NewCall { is_new: false, ..call });
+            }
+        }
+        let state = if has_grown { IncidentState::Grown } else { IncidentState::Repeated };
+        decisions.push(self.decision(incident, state, send));
+        decisions
+    }
+
+    /// Decides about an incident that was not sent so far.
+    fn note_unknown(
+        &mut self,
+        incident: Arc<Incident>,
+        mut calls: Vec<NewCall>,
+        now: Instant,
+    ) -> Vec<ThrottleDecision> {
+        if calls.is_empty() {
+            // It was suppressed, and continues.
+            calls.extend(incident.calls.first().map(|call| NewCall { violation: Arc::clone(call), is_new: false }));
+        }
+        if !self.take(&calls, now) {
+            return self.suppress(&incident, &calls, now);
+        }
+        // An incident that was evicted may be sent again.
+        let sent = LastAlert { sent: now, noticed: now, unsent: None, is_resolved: false };
+        self.sent.put(incident.tenant(), incident.severity.into(), incident.id, sent, 1);
+        vec![self.decision(incident, IncidentState::New, true)]
+    }
+
+    fn decision(&self, mut incident: Arc<Incident>, state: IncidentState, send: bool) -> ThrottleDecision {
+        if incident.state != state {
+            Arc::make_mut(&mut incident).state = state;
+        }
+        ThrottleDecision { record: Record { node: Arc::clone(&self.node), content: Content::Incident(incident) }, send }
+    }
+
+    /// Takes the room for one alert about these calls, the worst first. Any of them suffices, because the alert has all
+    /// of them.
+    fn take(&mut self, calls: &[NewCall], now: Instant) -> bool {
+        let mut asked: Vec<(QuotaKey, CallClass)> = Vec::new();
+        calls.iter().any(|NewCall { violation, .. }| {
+            let source = (quota_key(violation), violation.class());
+            let is_first = !asked.contains(&source);
+            is_first && {
+                asked.push(source);
+                self.quota(violation).take(violation.class(), now)
+            }
+        })
+    }
+
+    /// Counts calls that are not sent. Returns their summaries.
+    fn suppress(&mut self, incident: &Incident, calls: &[NewCall], now: Instant) -> Vec<ThrottleDecision> {
+        let mut sources: Vec<&Arc<Violation>> = Vec::new();
+        for NewCall { violation, is_new } in calls {
+            self.quota(violation).suppress(violation, *is_new);
+            self.suppressed += u64::from(*is_new);
+            if sources.iter().all(|known| quota_key(known) != quota_key(violation)) {
+                sources.push(violation);
+            }
+        }
+        let summary = |violation: &Arc<Violation>| {
+            let summary = self.quota(violation).summary(now)?;
+            let (workload, policy, severity) = quota_key(violation);
+            let content = Suppressed {
+                state: if summary.first { IncidentState::New } else { IncidentState::Repeated },
+                last_seen: violation.last_seen,
+                workload,
+                policy,
+                severity,
+                count: summary.count,
+                limit: self.rate,
+                worst: summary.worst,
+                tenant: incident.tenant(),
+            };
+            let content = Content::Suppressed(Arc::new(content));
+            Some(ThrottleDecision { record: Record { node: Arc::clone(&self.node), content }, send: summary.send })
+        };
+        sources.into_iter().filter_map(summary).collect()
+    }
+
+    /// Returns the quota of a violation.
+    fn quota(&mut self, violation: &Violation) -> &mut Quota {
+        let source = quota_key(violation);
         if !self.quotas.contains(&source) {
             let quota = Quota::new(self.rate, self.repeat_interval);
-            self.quotas.put(violation.tenant(), (*severity).into(), source.clone(), quota, 1);
+            self.quotas.put(violation.tenant(), violation.severity.into(), source.clone(), quota, 1);
         }
-        let asked = self.quotas.get_mut(&source).unwrap_or(&mut self.overflow).ask(violation, is_new, now);
-        self.suppressed += u64::from(is_new && matches!(asked, QuotaDecision::Suppressed { .. }));
-        asked
+        self.quotas.get_mut(&source).unwrap_or(&mut self.overflow)
     }
 
     fn sweep(&mut self, now: Instant) {
         if now.duration_since(self.swept) >= SWEEP {
             self.swept = now;
-            self.sent.retain(|_, sent| now.duration_since(sent.noticed) < self.repeat_interval);
+            self.sent.retain(|_, sent| now.duration_since(sent.noticed) < self.remember);
             self.quotas.retain(|_, quota| !quota.is_full(now));
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::alert::tests::violation;
-
-    const HOUR: Duration = Duration::from_hours(1);
-
-    struct Test {
-        throttle: AlertThrottle,
-        now: Instant,
-    }
-
-    impl Test {
-        fn new(rate: &str) -> Self {
-            let now = Instant::now();
-            Self { throttle: AlertThrottle::new("node-1".into(), rate.parse().unwrap(), HOUR, now), now }
-        }
-
-        fn note(&mut self, violation: Violation, is_new: bool) -> ThrottleDecision {
-            self.throttle.note(Notice { violation, is_new }, self.now)
-        }
-
-        /// Returns how many of these violations are sent, and how many summaries.
-        fn sent(&mut self, workload: &str, calls: impl IntoIterator<Item = u32>, severity: Severity) -> (usize, usize) {
-            let verdicts = calls.into_iter().map(|call| {
-                let call = crate::syscalls::Call {
-                    abi: "x86_64",
-                    syscall: Box::leak(format!("call-{call}").into_boxed_str()),
-                };
-                self.note(Violation { call, severity, ..violation(workload, "") }, true)
-            });
-            let sent: Vec<ThrottleDecision> = verdicts.filter(|verdict| verdict.send).collect();
-            let summaries = sent.iter().filter(|sent| matches!(sent.record.content, Content::Suppressed(_))).count();
-            (sent.len() - summaries, summaries)
-        }
-    }
-
-    #[test]
-    fn repeats_are_recorded_once_an_interval() {
-        let mut test = Test::new("1/10m");
-        let first = test.note(violation("web", "mount"), true);
-        assert!(first.send && first.record.first);
-        for _ in 0..719 {
-            test.now += Duration::from_secs(5);
-            assert!(!test.note(violation("web", "mount"), false).send);
-        }
-        test.now += Duration::from_secs(5);
-        let repeated = test.note(Violation { count: 721, ..violation("web", "mount") }, false);
-        assert!(repeated.send && !repeated.record.first);
-        assert!(!test.note(violation("web", "mount"), true).send, "also when it is taken for new");
-    }
-
-    #[test]
-    fn denied_calls_and_calls_that_ran_are_distinguished() {
-        let mut test = Test::new("20/10m");
-        assert!(test.note(violation("web", "mount"), true).send);
-        assert!(test.note(Violation { denied: true, ..violation("web", "mount") }, true).send);
-    }
-
-    #[test]
-    fn a_flood_is_recorded_up_to_its_limit_with_one_summary() {
-        let mut test = Test::new("20/10m");
-        assert_eq!(test.sent("web", 0..400, Severity::Warning), (20, 1));
-        assert_eq!(test.throttle.suppressed(), 380);
-        let again = test.note(violation("web", "mount"), true);
-        assert_eq!((again.send, again.record.first), (true, true), "a critical one is sent all the same");
-        assert_eq!(test.sent("other", 0..5, Severity::Warning), (5, 0), "and other workloads' are");
-    }
-
-    #[test]
-    fn what_was_suppressed_is_recorded_when_there_is_room_again() {
-        let mut test = Test::new("2/10m");
-        assert_eq!(test.sent("web", 0..5, Severity::Warning), (2, 1));
-        test.now += Duration::from_mins(5);
-        assert_eq!(test.sent("web", 0..5, Severity::Warning), (1, 0));
-        assert_eq!(test.sent("web", 0..2, Severity::Warning), (0, 0), "records that were sent are not sent again");
-    }
-
-    #[test]
-    fn a_summary_says_how_many() {
-        let mut test = Test::new("1/1h");
-        test.note(violation("web", "mount"), true);
-        let summary = test.note(violation("web", "bpf"), true);
-        assert!(summary.send);
-        assert_eq!(
-            summary.record.message(),
-            "shop/web-1/web: 1 more critical violation of policy runtime-default not sent (limit: 1 per 1h), \
-             the worst: bpf (x86_64), by sh (pid 4711)"
-        );
-        test.note(violation("web", "bpf"), false);
-        assert_eq!(test.throttle.suppressed(), 1, "a repeat is no new one");
-    }
-
-    #[test]
-    fn what_is_long_over_is_forgotten() {
-        let mut test = Test::new("20/10m");
-        assert_eq!(test.sent("web", 0..20, Severity::Warning), (20, 0));
-        test.now += 2 * HOUR;
-        assert!(test.note(violation("other", "mount"), true).send);
-        assert_eq!((test.throttle.sent.len(), test.throttle.quotas.len()), (1, 1));
-    }
-
-    /// Makes first calls of one ABI in a container. Returns how many are sent, and the summaries' messages.
-    fn of_abi(test: &mut Test, abi: &'static str, calls: std::ops::Range<u32>) -> (usize, Vec<String>) {
-        let calls = calls.map(|call| {
-            let syscall = Box::leak(format!("call-{call}").into_boxed_str());
-            Violation { call: crate::syscalls::Call { abi, syscall }, ..violation("web", "") }
-        });
-        let sent: Vec<ThrottleDecision> =
-            calls.map(|violation| test.note(violation, true)).filter(|sent| sent.send).collect();
-        let is_summary = |sent: &&ThrottleDecision| matches!(sent.record.content, Content::Suppressed(_));
-        let summaries: Vec<String> = sent.iter().filter(is_summary).map(|sent| sent.record.message()).collect();
-        (sent.len() - summaries.len(), summaries)
-    }
-
-    #[test]
-    fn calls_of_foreign_abis_and_refused_ones_hide_no_call_that_ran() {
-        let mut test = Test::new("20/10m");
-        for abi in ["x32", "ia32", "io_uring"] {
-            assert_eq!(of_abi(&mut test, abi, 0..400).0, 20, "{abi} has a quota of its own");
-        }
-        for call in 0..400 {
-            let syscall = Box::leak(format!("call-{call}").into_boxed_str());
-            let call = crate::syscalls::Call { abi: "x86_64", syscall };
-            test.note(Violation { call, denied: true, ..violation("web", "") }, true);
-        }
-        let real = test.note(violation("web", "mount"), true);
-        assert!(real.send && matches!(real.record.content, Content::Violation(_)), "{real:?}");
-    }
-
-    #[test]
-    fn a_summary_names_the_worst_and_is_repeated_when_that_is_worse() {
-        let mut test = Test::new("2/10m");
-        let (sent, summaries) = of_abi(&mut test, "x32", 0..400);
-        assert_eq!((sent, summaries.len()), (2, 1));
-        assert!(summaries[0].ends_with("the worst: call-2 (x32), by sh (pid 4711)"), "{}", summaries[0]);
-        assert_eq!(of_abi(&mut test, "x86_64", 0..2), (2, Vec::new()));
-        let worse = test.note(violation("web", "mount"), true);
-        assert!(
-            worse.send && worse.record.message().contains(": 399 more critical violations"),
-            "{}",
-            worse.record.message()
-        );
-        assert!(worse.record.message().ends_with("the worst: mount (x86_64), by sh (pid 4711)"));
-        // It stays the worst, whatever follows.
-        of_abi(&mut test, "x32", 500..600);
-        test.note(Violation { denied: true, ..violation("web", "bpf") }, true);
-        let (_, again) = of_abi(&mut test, "x32", 600..601);
-        assert_eq!(again, [""; 0]);
-        test.now += Duration::from_mins(9);
-        let later = test.note(violation("web", "bpf"), true);
-        assert!(later.send && matches!(later.record.content, Content::Violation(_)), "there is room again");
-    }
-
-    #[test]
-    fn summaries_are_repeated_while_it_goes_on() {
-        let mut test = Test::new("2/10m");
-        let summaries: usize = (0..60_u32)
-            .map(|minute| {
-                test.now += Duration::from_mins(1);
-                of_abi(&mut test, "x86_64", minute * 100..minute * 100 + 100).1.len()
-            })
-            .sum();
-        assert_eq!(summaries, 6, "once a period");
-    }
-
-    #[test]
-    fn quotas_are_bounded_and_no_workload_takes_another_s() {
-        let mut test = Test::new("1/1h");
-        assert!(test.note(violation("web", "mount"), true).send);
-        for pod in 0..MAX_QUOTAS.entries + 100 {
-            let name = format!("evil-{pod}").into();
-            let metadata = crate::workload::Labels::new([
-                (crate::workload::Label::Namespace, "evil".into()),
-                (crate::workload::Label::Pod, name),
-            ]);
-            test.note(
-                Violation { workload: Workload::Resolved(metadata.clone()), metadata, ..violation("", "mount") },
-                true,
-            );
-        }
-        assert_eq!(test.throttle.quotas.len(), MAX_QUOTAS.entries);
-        assert_eq!(test.throttle.sent.len(), MAX_QUOTAS.entries + 101);
-        let more = test.note(violation("web", "bpf"), true);
-        assert!(matches!(more.record.content, Content::Suppressed(_)), "its quota is still known");
-        assert_eq!(test.sent("evil", 0..1, Severity::Warning).0, 1);
-        let metadata = crate::workload::Labels::new([(crate::workload::Label::Namespace, "evil".into())]);
-        let warned = (0..100).filter(|call| {
-            let workload = Workload::cgroup(format!("/evil-{call}").into());
-            let severity = Severity::Info;
-            let notice = Violation { workload, severity, metadata: metadata.clone(), ..violation("", "mount") };
-            test.note(notice, true).send
-        });
-        assert_eq!(warned.count(), 2, "one, and the summary: what finds no room for a quota is limited all the same");
-    }
-
-    const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
-
-    proptest! {
-        #[test]
-        fn every_new_violation_is_recorded_or_counted_in_a_summary(
-            notices in proptest::collection::vec((0..3_usize, 0..12_usize, any::<bool>(), 0..400_u64), 0..200),
-        ) {
-            let mut test = Test::new("3/10m");
-            // Number since the quota last had room, and whether a violation was sent.
-            let mut summaries: HashMap<usize, u64> = HashMap::new();
-            let mut known: HashMap<(usize, usize), Instant> = HashMap::new();
-            let mut suppressed = 0;
-            for (workload, call, is_critical, seconds) in notices {
-                test.now += Duration::from_secs(seconds % 20 * (seconds / 20));
-                let severity = if is_critical { Severity::Critical } else { Severity::Warning };
-                let (source, name) = (2 * workload + usize::from(is_critical), NAMES[call]);
-                let call = call + 12 * usize::from(is_critical);
-                let notice = Violation {
-                    call: crate::syscalls::Call { abi: "x86_64", syscall: name },
-                    policy: if is_critical { "strict" } else { "lax" }.into(),
-                    severity,
-                    ..violation(NAMES[workload], "")
-                };
-                let told_before = known.get(&(workload, call)).copied();
-                let verdict = test.note(notice, true);
-                match (&verdict.record.content, told_before) {
-                    (Content::Violation(_), Some(sent)) if verdict.send && !verdict.record.first => {
-                        prop_assert!(test.now.duration_since(sent) >= HOUR, "sent again too early");
-                        known.insert((workload, call), test.now);
-                    }
-                    (Content::Violation(_), Some(sent)) if !verdict.send => {
-                        prop_assert!(test.now.duration_since(sent) < HOUR, "not sent again in time");
-                    }
-                    (Content::Violation(_), _) => {
-                        prop_assert!(verdict.send && verdict.record.first, "new, and sent");
-                        known.insert((workload, call), test.now);
-                    }
-                    (Content::Suppressed(summary), _) => {
-                        suppressed += 1;
-                        let count = summaries.entry(source).or_default();
-                        prop_assert!(summary.count == *count + 1 || summary.count == 1, "one more of {count}");
-                        prop_assert!(summary.count > 1 || verdict.send, "the first is sent");
-                        *count = summary.count;
-                    }
-                }
-                prop_assert_eq!(test.throttle.suppressed(), suppressed);
-            }
-        }
-    }
+fn quota_key(violation: &Violation) -> QuotaKey {
+    (violation.workload.clone(), Arc::clone(&violation.policy), violation.severity)
 }

@@ -348,6 +348,7 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     baselines.retention = config.baseline_retention;
     let processes = (config.procfs.clone(), config.alert.command_line);
     let detector = Detector::new((policies, baselines), calls, cache.clone(), processes);
+    let detector = detector.with_incidents(config.alert.incidents);
     let resolver = WorkloadResolver::new(cache, config.rules.clone(), config.node.as_str().into());
     let tree = Tree::new(hierarchies.mounts());
     let model = Model::new(config.max_series).with_layout(layout);

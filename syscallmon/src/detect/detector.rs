@@ -5,6 +5,7 @@
 //! unknown cgroup.
 
 mod anew;
+mod incidents;
 mod lookups;
 mod provisional;
 #[cfg(test)]
@@ -27,7 +28,7 @@ use self::{
     waiting::{Awaited, WaitingCall, WaitingCalls},
     watched::{Basis, WorkloadPolicy},
 };
-use super::{Baselines, Notice, Phase, Policies, RecordedViolation, Unexpected, Violation, Violations};
+use super::{Baselines, Incidents, Phase, Policies, Unexpected, Violation, Violations};
 use crate::{
     cgroup::Tree,
     fair_share::Priority,
@@ -61,8 +62,9 @@ pub struct Detector {
     policies: Arc<Policies>,
     baselines: Baselines,
     violations: Violations,
-    /// Notices about violations that are not delivered yet.
-    notices: Vec<Notice>,
+    incidents: Incidents,
+    /// Whether a violation was recorded since [`Self::take_recorded`].
+    has_recorded: bool,
     calls: Arc<CallTable>,
     cache: MetadataCache,
     /// The policy of each workload, valid while its metadata stay the same.
@@ -96,7 +98,8 @@ impl Detector {
             policies,
             baselines,
             violations: Violations::default(),
-            notices: Vec::new(),
+            incidents: Incidents::default(),
+            has_recorded: false,
             calls,
             cache,
             watched: HashMap::new(),
@@ -291,7 +294,7 @@ impl Detector {
         let Some(violation) = self.judge(&calls) else { return };
         let violation = Violation { number: Some(number), process: Some(process), denied, ..violation };
         let recorded = self.violations.first(violation, Instant::now());
-        self.keep_notice(recorded);
+        self.join_incident(recorded);
     }
 
     /// Whether more metadata may change the policy or baseline of a workload.
@@ -321,7 +324,7 @@ impl Detector {
                 if let Some(violation) = self.judge(&calls) {
                     let violation = Violation { count, denied, ..violation };
                     let recorded = self.violations.counted(call, &violation, Instant::now());
-                    self.keep_notice(recorded);
+                    self.join_incident(recorded);
                 }
             }
         }
@@ -422,16 +425,7 @@ impl Detector {
             tracing::info!(%kind, calls, policy = %baseline.policy, "baseline complete; it guards from now on");
         }
         self.violations.forget(|workload| model.has(workload), at, KEEP);
-    }
-
-    /// Keeps a notice about a violation for [`Self::take_notices`].
-    fn keep_notice(&mut self, recorded: Option<RecordedViolation>) {
-        self.notices.extend(recorded.map(|RecordedViolation { violation, is_new }| Notice { violation, is_new }));
-    }
-
-    /// Takes the notices since the last time.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        self.incidents.tick(at, KEEP);
     }
 
     /// Whether a workload had the same policy under its previous name, and the policy does not learn by name.

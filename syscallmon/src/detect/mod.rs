@@ -5,6 +5,7 @@
 
 mod baseline;
 mod detector;
+mod incident;
 mod policy;
 mod violation;
 
@@ -15,11 +16,14 @@ pub use self::{
         MAX_BASELINES, Operation, Phase, Progress, RETENTION, Removed, StoreStatus, WaitsFor,
     },
     detector::Detector,
+    incident::{
+        Incident, IncidentNotice, IncidentState, IncidentTimes, Incidents, MAX_CALLS, NewCall, call_text, message,
+    },
     policy::{
         BUILT_IN, BUILT_IN_YAML, DecidingList, Decision, DeclaredPolicy, ExceptionSpec, Extends, FileSize, Learn,
         MAX_EXPRESSIONS, MAX_MISTAKES, MAX_POLICIES, Match, Mistake, Mistakes, Node, Policies, Policy, PolicyEntry,
         PolicyEntryError, PolicyError, PolicyFile, PolicyItem, PolicyList, PolicyMistake, PolicyName, PolicySpec,
         PolicySummary, Position, ProfilePath, Severity, Source, Unexpected, Unprefixed, file_to_refuse, read_policy,
     },
-    violation::{Notice, Reason, RecordedViolation, Violation, ViolationKey, Violations, ViolationsView},
+    violation::{CallClass, Reason, RecordedViolation, Violation, ViolationKey, Violations, ViolationsView},
 };

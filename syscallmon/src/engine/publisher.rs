@@ -86,6 +86,7 @@ impl Publisher {
             policies: Arc::clone(detector.policies()),
             policy_reload: self.policy_reload,
             violations: detector.violations().view(),
+            incidents: detector.incidents().view(),
             baselines: detector.baselines().view(),
             alerts: alerts.status(),
             config_reload: self.config_reload,

@@ -173,7 +173,7 @@ impl Sampler {
         let answers = self.detector.answers();
         loop {
             let (early, waits) = (self.early_sample(), self.detector.is_waiting());
-            let answer_deadline = self.detector.answer_deadline();
+            let (answer_deadline, notice_due) = (self.detector.answer_deadline(), self.detector.notice_due());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = poll.tick() => self.sample(),
@@ -185,6 +185,7 @@ impl Sampler {
                     self.judge_answered(None);
                 }
                 () = sleep(NAME_POLL), if waits => self.judge_named(),
+                () = sleep_until(notice_due.unwrap_or_else(far_away).into()), if notice_due.is_some() => {}
                 Ok(()) = self.tunables.changed() => {
                     poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
                 }
@@ -195,6 +196,8 @@ impl Sampler {
             // The recording contains all calls until now.
             self.sample();
         }
+        self.deliver_until(far_away());
+        self.alerts.finish();
     }
 
     /// Judges first calls with a finished process look-up.
@@ -219,9 +222,17 @@ impl Sampler {
 
     /// Delivers the notices of detection.
     fn deliver(&mut self) {
-        for notice in self.detector.take_notices() {
-            self.alerts.notify(notice);
+        self.deliver_until(Instant::now());
+    }
+
+    /// Delivers the notices that are due by this time.
+    fn deliver_until(&mut self, due: Instant) {
+        let notices = self.detector.take_notices(due);
+        if self.detector.take_recorded() || !notices.is_empty() {
             self.publisher.changed();
+        }
+        for notice in notices {
+            self.alerts.notify(notice);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ProcessTree;
+
 /// The process that made a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
@@ -21,6 +23,9 @@ pub struct Process {
     pub command_line: Option<Vec<String>>,
     /// Its parent, its parent's parent, and so on, as far as known.
     pub parents: Vec<Ancestor>,
+    /// Its ancestors in its container or unit.
+    #[serde(skip)]
+    pub tree: ProcessTree,
 }
 
 impl Process {
@@ -30,7 +35,9 @@ impl Process {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let arguments = self.command_line.iter().flatten().map(|argument| size_of::<String>() + argument.len());
         let parents = self.parents.iter().map(|parent| size_of::<Ancestor>() + parent.comm.len() + text(&parent.exe));
-        self.comm.len() + text(&self.exe) + arguments.sum::<usize>() + parents.sum::<usize>()
+        let keys = size_of_val(&self.tree.ancestors[..]);
+        let root = self.tree.root.as_ref().map_or(0, |root| size_of::<Self>() + root.bytes());
+        self.comm.len() + text(&self.exe) + arguments.sum::<usize>() + parents.sum::<usize>() + keys + root
     }
 }
 

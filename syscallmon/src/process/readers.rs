@@ -109,6 +109,8 @@ struct Question {
     ticket: Ticket,
     tenant: Tenant,
     process: Process,
+    /// Name of the cgroup of its container or unit.
+    container: Arc<str>,
     deadline: Instant,
 }
 
@@ -127,7 +129,7 @@ struct Questions {
 impl ProcessReaders {
     /// Starts readers that complete the facts of a process with this function.
     #[must_use]
-    pub fn new(complete: impl Fn(&mut Process) + Send + Sync + 'static) -> Self {
+    pub fn new(complete: impl Fn(&mut Process, &str) + Send + Sync + 'static) -> Self {
         let shared = Arc::new(Shared {
             questions: Mutex::new(Questions::new()),
             asked: Condvar::new(),
@@ -148,11 +150,13 @@ impl ProcessReaders {
         Self { shared, next: 0 }
     }
 
-    /// Starts a look-up for a process of this tenant; `None` if the tenant has used its share. Never waits.
-    pub fn ask(&mut self, tenant: &Tenant, process: &Process) -> Option<Ticket> {
+    /// Starts a look-up for a process of this tenant, in the container or unit with a cgroup of this name; `None` if the
+    /// tenant has used its share. Never waits.
+    pub fn ask(&mut self, tenant: &Tenant, process: &Process, container: &Arc<str>) -> Option<Ticket> {
         self.next += 1;
         let (ticket, deadline) = (self.next, Instant::now() + LOOKUP_TIMEOUT);
-        let question = Question { ticket, tenant: tenant.clone(), process: process.clone(), deadline };
+        let (tenant, process, container) = (tenant.clone(), process.clone(), Arc::clone(container));
+        let question = Question { ticket, tenant, process, container, deadline };
         let is_asked = self.shared.questions().push(question);
         if is_asked {
             self.shared.asked.notify_one();
@@ -201,15 +205,15 @@ impl Shared {
     }
 
     /// Does one look-up, if there is one within a second.
-    fn read_one(&self, complete: &dyn Fn(&mut Process)) -> bool {
+    fn read_one(&self, complete: &dyn Fn(&mut Process, &str)) -> bool {
         let mut questions = self.questions();
-        let Some(Question { ticket, tenant, mut process, .. }) = questions.begin() else {
+        let Some(Question { ticket, tenant, mut process, container, .. }) = questions.begin() else {
             let waited = self.asked.wait_timeout(questions, Duration::from_secs(1));
             drop(waited.unwrap_or_else(PoisonError::into_inner));
             return true;
         };
         drop(questions);
-        complete(&mut process);
+        complete(&mut process, &container);
         self.questions().end(ticket, &tenant);
         self.answers().push((ticket, process));
         self.answered.notify_one();
@@ -306,7 +310,8 @@ mod tests {
     use super::*;
 
     fn process(pid: u32) -> Process {
-        Process { pid, tid: pid, uid: 0, comm: String::new(), exe: None, command_line: None, parents: Vec::new() }
+        let tree = super::super::ProcessTree::default();
+        Process { pid, tid: pid, uid: 0, comm: String::new(), exe: None, command_line: None, parents: Vec::new(), tree }
     }
 
     fn tenant(name: &str) -> Tenant {
@@ -327,27 +332,27 @@ mod tests {
     fn slow_tenants_keep_their_own_readers_waiting_and_nobody_else_s() {
         let (release, hang) = mpsc::channel::<()>();
         let hang = Mutex::new(hang);
-        let mut readers = ProcessReaders::new(move |process| {
+        let mut readers = ProcessReaders::new(move |process, _| {
             if process.pid >= 1000 {
                 let _ = hang.lock().unwrap_or_else(PoisonError::into_inner).recv();
             }
         });
         for slow in 0..4 {
             for _ in 0..50 {
-                let _ = readers.ask(&tenant(&format!("slow-{slow}")), &process(1000 + slow));
+                let _ = readers.ask(&tenant(&format!("slow-{slow}")), &process(1000 + slow), &"".into());
             }
         }
         thread::sleep(2 * LOOKUP_TIMEOUT);
         assert!(readers.shared.questions().running.len() <= 4 * MAX_READERS_OF_ONE);
         for quiet in 0..10 {
-            let ticket = readers.ask(&tenant(&format!("quiet-{quiet}")), &process(1)).expect("room");
+            let ticket = readers.ask(&tenant(&format!("quiet-{quiet}")), &process(1), &"".into()).expect("room");
             assert!(await_answer(&readers, ticket), "quiet-{quiet}");
         }
         // Late ones take no more than half of the readers.
         for slow in 0..20 {
-            let _ = readers.ask(&tenant(&format!("slow-{}", slow % 4)), &process(1000));
+            let _ = readers.ask(&tenant(&format!("slow-{}", slow % 4)), &process(1000), &"".into());
         }
-        let ticket = readers.ask(&tenant("another"), &process(1)).expect("room");
+        let ticket = readers.ask(&tenant("another"), &process(1), &"".into()).expect("room");
         assert!(await_answer(&readers, ticket));
         drop(release);
     }
@@ -357,7 +362,13 @@ mod tests {
         let mut questions = Questions::new();
         let push = |questions: &mut Questions, name: &str, ticket| {
             let deadline = Instant::now() + Duration::from_mins(1);
-            assert!(questions.push(Question { ticket, tenant: tenant(name), process: process(1), deadline }));
+            assert!(questions.push(Question {
+                ticket,
+                tenant: tenant(name),
+                process: process(1),
+                container: "".into(),
+                deadline
+            }));
         };
         for ticket in 1..=40 {
             push(&mut questions, if ticket % 2 == 0 { "a" } else { "b" }, ticket);
@@ -374,10 +385,10 @@ mod tests {
 
     #[test]
     fn a_flood_of_one_tenant_is_skipped_and_others_are_asked() {
-        let mut readers = ProcessReaders::new(|_| thread::sleep(Duration::from_millis(1)));
-        let asked = (0..5000).filter(|_| readers.ask(&tenant("flood"), &process(1)).is_some()).count();
+        let mut readers = ProcessReaders::new(|_, _| thread::sleep(Duration::from_millis(1)));
+        let asked = (0..5000).filter(|_| readers.ask(&tenant("flood"), &process(1), &"".into()).is_some()).count();
         assert!(asked <= 2000, "{asked}");
-        let ticket = readers.ask(&tenant("quiet"), &process(1)).expect("room");
+        let ticket = readers.ask(&tenant("quiet"), &process(1), &"".into()).expect("room");
         assert!(await_answer(&readers, ticket));
     }
 }

@@ -76,6 +76,7 @@ fn first_call(name: &str) -> (Labels, RecordedFirstCall) {
         exe: Some(format!("/usr/bin/{name}")),
         command_line: Some(vec![name.to_owned(), "--flag".to_owned()]),
         parents,
+        tree: crate::process::ProcessTree::default(),
     };
     let (abi, syscall) = ("x86_64", "openat");
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);

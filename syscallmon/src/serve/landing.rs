@@ -14,11 +14,11 @@ use axum::{
 
 use super::{
     Site,
-    api::{violations::newest, workloads::most_first},
+    api::{incidents::newest, workloads::most_first},
     exposition::workload_series::denied_call,
 };
 use crate::{
-    detect::{Severity, Violation},
+    detect::{Incident, Severity, call_text},
     kernel::ProbeStatus,
     model::Totals,
     process::Process,
@@ -53,16 +53,16 @@ struct Page {
     first_calls: Vec<FirstRow>,
     policies: usize,
     policies_reloaded: bool,
-    violations: Vec<ViolationRow>,
-    more_violations: usize,
+    incidents: Vec<IncidentRow>,
+    more_incidents: usize,
 }
 
-struct ViolationRow {
+struct IncidentRow {
     ago: String,
     severity: Severity,
     is_critical: bool,
     workload: String,
-    call: String,
+    calls: String,
     count: String,
     process: String,
     policy: Arc<str>,
@@ -127,28 +127,33 @@ impl Page {
             first_calls: view.first_calls.iter().take(ROWS).map(|call| FirstRow::new(call)).collect(),
             policies: view.policies.iter().len(),
             policies_reloaded: view.policy_reload.is_ok,
-            more_violations: view.violations.kept.len().saturating_sub(ROWS),
-            violations: newest(view).into_iter().take(ROWS).map(ViolationRow::new).collect(),
+            more_incidents: view.incidents.len().saturating_sub(ROWS),
+            incidents: newest(view).into_iter().take(ROWS).map(IncidentRow::new).collect(),
         }
     }
 }
 
-impl ViolationRow {
-    fn new(violation: &Violation) -> Self {
-        let Violation { call, severity, policy, .. } = violation;
+impl IncidentRow {
+    fn new(incident: &Incident) -> Self {
+        let Incident { severity, workload, calls, .. } = incident;
         let process = |process: &Process| {
             let program = process.exe.as_ref().unwrap_or(&process.comm);
             format!("{program} (pid {}, uid {})", process.pid, process.uid)
         };
+        let mut names: Vec<String> = calls.iter().take(CALLS).map(|call| call_text(call)).collect();
+        let more = incident.number_of_calls() - names.len() as u64;
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
         Self {
-            ago: ago(violation.last_seen),
+            ago: ago(incident.last_seen),
             severity: *severity,
             is_critical: *severity == Severity::Critical,
-            workload: violation.workload.to_string(),
-            call: format!("{} ({}){}", call.syscall, call.abi, if violation.denied { ", denied" } else { "" }),
-            count: thousands(violation.count),
-            process: violation.process.as_ref().map(process).unwrap_or_default(),
-            policy: Arc::clone(policy),
+            workload: workload.to_string(),
+            calls: names.join(", "),
+            count: thousands(incident.count),
+            process: incident.process.as_ref().map(process).unwrap_or_default(),
+            policy: calls.first().map(|call| Arc::clone(&call.policy)).unwrap_or_default(),
         }
     }
 }

@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use http::HeaderValue;
 
 use super::table::{Alert, Alertmanager, Webhook};
-use crate::alert::{AlertConfig, Alertmanagers, HttpClientConfig, WebhookConfig};
+use crate::{
+    alert::{AlertConfig, Alertmanagers, HttpClientConfig, WebhookConfig},
+    detect::IncidentTimes,
+};
 
 /// Settings that contradict each other.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,11 @@ impl Alert {
             log: self.log(),
             command_line: self.command_line(),
             repeat_interval: self.repeat_interval(),
+            // Between two snapshots, an incident is not quiet.
+            incidents: IncidentTimes {
+                window: self.incident_window(),
+                resolve_after: resolve_after.max(2 * poll_interval),
+            },
             rate_limit: self.rate_limit(),
             alertmanager,
             webhook: self.webhook.clone().resolve()?,

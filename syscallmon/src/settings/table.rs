@@ -244,21 +244,25 @@ group! {
 group! {
     /// Delivery of alerts.
     Alert {
-        /// Where to write each violation as a line of JSON: stdout, stderr, off, or the path of a file.
+        /// Where to write each incident as a line of JSON: stdout, stderr, off, or the path of a file.
         log: LogTarget = flag("alert.log", "WHERE") default("stdout") at(Restart);
         /// How much of command lines to report: redacted (without values that look like secrets), full, program or
         /// none.
         command_line: CommandLines = flag("alert.command-line", "HOW") default("redacted") arg(hide_possible_values = true) at(Restart);
-        /// Minimum time between two reports (log lines, webhooks, Events) of a violation that continues.
+        /// Unexpected calls of one workload and process tree are one incident, and one alert, if each is made within
+        /// this time after the last one.
+        incident_window: Duration = flag("alert.incident-window", "DURATION")
+            default("10m") range("1s", "1day") arg(value_parser = humantime::parse_duration) serde(with = "humantime_serde") at(Restart);
+        /// Minimum time between two reports (log lines, webhooks, Events) of an incident without new calls.
         repeat_interval: Duration = flag("alert.repeat-interval", "DURATION")
             default("1h") range("1s", "365days") arg(value_parser = humantime::parse_duration) serde(with = "humantime_serde") at(Restart);
         /// Maximum new alerts for each workload, policy and severity; one summary stands for the rest. All violations
         /// are counted.
         rate_limit: RateLimit = flag("alert.rate-limit", "NUMBER/DURATION") default("20/10m") at(Restart);
-        /// An alert is resolved when its call has not occurred for this time.
+        /// An incident and its alert are resolved when none of its calls has occurred for this time.
         resolve_after: Duration = flag("alert.resolve-after", "DURATION")
             default("15m") range("1s", "365days") arg(value_parser = humantime::parse_duration) serde(with = "humantime_serde") at(Restart);
-        /// Whether to create a Kubernetes Event on the pod for each violation; requires the rights to create and patch
+        /// Whether to create a Kubernetes Event on the pod for each incident; requires the rights to create and patch
         /// events.
         kubernetes_events: bool = flag("alert.kubernetes-events", "BOOL") default("false") at(Restart);
         groups {
@@ -304,7 +308,7 @@ group! {
 group! {
     /// A webhook.
     Webhook {
-        /// Post each violation to this URL, as the JSON of alert.log.
+        /// Post each incident to this URL, as the JSON of alert.log.
         url: Url = flag("alert.webhook.url", "URL") at(Restart);
         /// Text to post instead; {{ message }} is replaced by the field message of that JSON, escaped for a JSON
         /// string.

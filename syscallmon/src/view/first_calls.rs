@@ -100,6 +100,7 @@ mod tests {
             exe: None,
             command_line: None,
             parents: Vec::new(),
+            tree: crate::process::ProcessTree::default(),
         };
         let (time, workload) = (SystemTime::UNIX_EPOCH, workload.clone());
         let tenant = Tenant::of(&workload, &Labels::default());

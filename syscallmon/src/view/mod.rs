@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     alert::AlertStatus,
-    detect::{BaselinesView, Policies, ViolationsView},
+    detect::{BaselinesView, Incident, Policies, ViolationsView},
     kernel::{ProbeStatus, TableCapacity},
     model::{ModelView, SeriesLayout},
     snapshot::{Bound, Losses, Lost},
@@ -160,6 +160,8 @@ pub struct View {
     pub policy_reload: Reload,
     /// Counts of unexpected calls, and the violations that the API lists.
     pub violations: ViolationsView,
+    /// Incidents, in no order.
+    pub incidents: Vec<Arc<Incident>>,
     /// Baselines that learn or guard.
     pub baselines: BaselinesView,
     /// State of the delivery of alerts.
@@ -193,6 +195,7 @@ impl View {
             policies: Arc::default(),
             policy_reload: Reload::succeeded(time),
             violations: ViolationsView::default(),
+            incidents: Vec::new(),
             baselines: BaselinesView::default(),
             alerts: AlertStatus::default(),
             config_reload: Reload::succeeded(time),

@@ -20,6 +20,7 @@ mod fairness;
 mod harness;
 mod hierarchy;
 mod http2;
+mod incidents;
 mod io_uring;
 mod kernels;
 mod latency;

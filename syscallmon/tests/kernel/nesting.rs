@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, binary, number, wait_for};
+use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, binary, number, reported, wait_for};
 
 /// A daemon that writes violations of the built-in policy to a file, without metadata providers.
 struct Guard {
@@ -38,9 +38,11 @@ impl Guard {
 
     /// Returns the violations of a call by workloads with this text in their labels.
     fn violations(&self, part: &str, syscall: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.directory.path().join("violations")).unwrap_or_default();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
-        lines.filter(|line| line["workload"].to_string().contains(part) && line["syscall"] == syscall).collect()
+        let reported = reported(&self.directory.path().join("violations"));
+        reported
+            .into_iter()
+            .filter(|line| line["workload"].to_string().contains(part) && line["syscall"] == syscall)
+            .collect()
     }
 
     /// Waits for a violation.

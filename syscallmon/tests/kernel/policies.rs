@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Daemon, Docker, KnownCalls, TestCgroup, binary, number, syscallmon, wait_for};
+use crate::harness::{Daemon, Docker, KnownCalls, TestCgroup, binary, lines, number, reported, syscallmon, wait_for};
 
 /// A daemon that writes violations to a file, without metadata providers.
 pub(crate) struct Guard {
@@ -38,24 +38,29 @@ impl Guard {
         Self { daemon, directory }
     }
 
-    /// Starts one with only the built-in policy, in the pid namespace of a Docker daemon that starts containers.
-    fn beside(docker: &Docker) -> Self {
+    /// Starts one with only the built-in policy, in the namespaces of a Docker daemon that starts containers.
+    pub(crate) fn beside(docker: &Docker, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("policies")).unwrap();
         let mut command = Command::new("nsenter");
-        command.arg(format!("--pid={}", docker.pid_namespace())).arg(binary());
-        let daemon = daemon(command, directory.path(), &["--names.docker", &docker.socket()]);
+        command.args(docker.namespaces()).arg(binary());
+        let daemon = daemon(command, directory.path(), &[&["--names.docker", &docker.socket()], flags].concat());
         Self { daemon, directory }
     }
 
-    /// Returns the lines about workloads with this text in their labels.
+    /// Returns the reported calls of workloads with this text in their labels, each once.
     pub(crate) fn lines(&self, part: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.directory.path().join("violations")).unwrap_or_default();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
-        lines.filter(|line| line["workload"].to_string().contains(part)).collect()
+        let reported = reported(&self.directory.path().join("violations"));
+        reported.into_iter().filter(|line| line["workload"].to_string().contains(part)).collect()
     }
 
-    /// Waits for this many lines. There must be no more.
+    /// Returns the lines about incidents of workloads with this text in their labels.
+    pub(crate) fn incident_lines(&self, part: &str) -> Vec<Value> {
+        let lines = lines(&self.directory.path().join("violations")).into_iter();
+        lines.filter(|line| line["workload"].to_string().contains(part) && line["kind"] == "incident").collect()
+    }
+
+    /// Waits for this many reported calls. There must be no more.
     pub(crate) fn wait_for_lines(&self, part: &str, count: usize) -> Vec<Value> {
         wait_for(&format!("{count} violations"), Duration::from_secs(10), || {
             (self.lines(part).len() >= count).then_some(())
@@ -68,6 +73,8 @@ impl Guard {
 
     /// Waits until all earlier calls are judged and their lines are written.
     pub(crate) fn wait_until_judged(&self) {
+        self.daemon.settled_scrape();
+        // Calls that are not critical wait for a second.
         self.daemon.settled_scrape();
         wait_for("lines to be written", Duration::from_secs(30), || {
             let queued = self.daemon.scrape().value(r#"syscallmon_alerts_queued{sink="log"}"#);
@@ -145,9 +152,10 @@ fn unexpected_calls_of_a_container_are_reported_without_any_configuration() {
     KnownCalls::run(&[&"calls", &path, &getppid, &"5", &mount, &"3", &number(libc::SYS_unshare), &"1", &"9999", &"2"]);
 
     let lines = guard.wait_for_lines(&part, 3);
+    assert!(guard.incident_lines(&part).iter().all(|line| line["id"] == lines[0]["id"]), "it is one incident");
     let line = lines.iter().find(|line| text(line, "syscall") == "mount").expect("a report of the mounts");
     assert_eq!((text(line, "severity"), text(line, "policy")), ("critical", "runtime-default"), "{line}");
-    assert_eq!((text(line, "kind"), text(line, "reason")), ("violation", "not_allowed"), "{line}");
+    assert_eq!((text(line, "kind"), text(line, "reason")), ("incident", "not_allowed"), "{line}");
     assert_eq!((&line["denied"], &line["runtime_default_allows"]), (&false.into(), &false.into()), "{line}");
     let process = &line["process"];
     assert_eq!(text(process, "comm"), "known_calls");
@@ -163,7 +171,10 @@ fn unexpected_calls_of_a_container_are_reported_without_any_configuration() {
     assert_eq!(guard.counted(&part), BTreeMap::from(expected.clone()));
     assert_eq!(guard.violations(&part), expected.map(|(call, count)| (call, (false, count))).into());
     let (_, page) = guard.daemon.get("/");
-    assert!(page.contains("Unexpected calls") && page.contains("mount (") && page.contains("critical"), "{page}");
+    assert!(
+        page.contains("Unexpected calls") && page.contains("mount, unshare") && page.contains("critical"),
+        "{page}"
+    );
 }
 
 #[test]
@@ -222,7 +233,7 @@ fn a_container_that_lives_for_a_moment_is_reported_with_its_executable() {
 #[test]
 fn a_container_that_is_set_up_by_its_runtime_does_nothing_unexpected() {
     let docker = Docker::start();
-    let guard = Guard::beside(&docker);
+    let guard = Guard::beside(&docker, &[]);
     let calls = |pairs: &[(i64, u64)]| -> Vec<String> {
         let pairs = pairs.iter().flat_map(|(nr, count)| [number(*nr), count.to_string()]);
         ["calls".to_owned(), "-".to_owned()].into_iter().chain(pairs).collect()

@@ -183,8 +183,10 @@ impl Files {
         let directory = host.scratch.join("clients");
         let policies = directory.join("policies");
         fs::create_dir_all(&policies).with_context(|| format!("cannot make {}", policies.display()))?;
+        // A critical call does not wait for others of its incident.
         let policy = format!(
-            "policies:\n  - name: bench\n    match: [{{cgroup: \"{label}/first-*\"}}]\n    allow: [\"@default\"]\n"
+            "policies:\n  - name: bench\n    severity: critical\n    match: [{{cgroup: \"{label}/first-*\"}}]\n    \
+             allow: [\"@default\"]\n"
         );
         fs::write(policies.join("bench.yaml"), policy).context("cannot write the policy")?;
         let files = Self { directory, label: label.to_owned() };
@@ -249,15 +251,16 @@ impl NewLines {
     }
 }
 
-/// Records the delay of a line by cgroup and number, if the line is about an x32 call of these cgroups.
+/// Records the delay of the x32 calls in a line, by cgroup and number, if the line is about these cgroups.
 fn note(line: &str, now: SystemTime, label: &str, reported: &mut BTreeMap<(String, u64), Duration>) -> Result<()> {
     let line: Value = serde_json::from_str(line).context("a line is not JSON")?;
     let cgroup = line["workload"]["cgroup"].as_str().unwrap_or_default();
-    let (Some(number), true) = (line["number"].as_u64(), cgroup.starts_with(label) && line["abi"] == "x32") else {
-        return Ok(());
-    };
-    let seconds = line["first_seen"].as_f64().context("a line has no time")?;
-    let time = SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(seconds).context("a line has no time")?;
-    reported.entry((cgroup.to_owned(), number)).or_insert_with(|| now.duration_since(time).unwrap_or_default());
+    let calls = line["calls"].as_array().filter(|_| cgroup.starts_with(label));
+    for call in calls.into_iter().flatten().filter(|call| call["abi"] == "x32") {
+        let Some(number) = call["number"].as_u64() else { continue };
+        let seconds = call["first_seen"].as_f64().context("a call has no time")?;
+        let time = SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(seconds).context("a call has no time")?;
+        reported.entry((cgroup.to_owned(), number)).or_insert_with(|| now.duration_since(time).unwrap_or_default());
+    }
     Ok(())
 }

@@ -23,7 +23,7 @@ const NEWEST: &str = "program=$(command -v alertmanager-newest) && mount -t tmpf
 pub struct Alertmanager(Server);
 
 /// An alert, identified by its labels.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Alert {
     /// Labels of the workload and of the call.
     pub labels: BTreeMap<String, String>,

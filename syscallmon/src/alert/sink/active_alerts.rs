@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     alert::record::{AlertSubject, Content, Record},
+    detect::{IncidentState, Severity},
     fair_share::{Capacity, FairShare, Priority, Tenant},
     workload::Workload,
 };
@@ -22,15 +23,19 @@ const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
 /// Maximum alerts in one request.
 const BATCH: usize = 64;
 
-type Key = (Workload, AlertSubject);
+/// Everything that changes the labels of an alert. An incident with a higher severity, or of a renamed workload, is
+/// another alert, and the earlier one ends.
+type Key = (AlertSubject, Workload, Severity);
 
 /// The alerts of one Alertmanager.
 pub(super) struct ActiveAlerts {
     resolve_after: Duration,
     alerts: FairShare<Key, Alert>,
+    /// The alert of each subject.
+    current: HashMap<AlertSubject, Key>,
 }
 
-/// An alert: a violation, with one key for calls that ran and for denied ones.
+/// An alert: an incident, or a summary.
 pub(super) struct Alert {
     pub(super) record: Record,
     pub(super) starts_at: SystemTime,
@@ -38,6 +43,8 @@ pub(super) struct Alert {
     noticed: Instant,
     next: Instant,
     state: AlertState,
+    /// Whether the subject has another alert.
+    is_superseded: bool,
     /// Whether it is being sent, and then whether as resolved.
     sending: Option<bool>,
 }
@@ -61,26 +68,48 @@ pub(super) enum RequestOutcome {
 
 impl ActiveAlerts {
     pub(super) fn new(resolve_after: Duration) -> Self {
-        Self { resolve_after, alerts: FairShare::new(CAPACITY) }
+        Self { resolve_after, alerts: FairShare::new(CAPACITY), current: HashMap::new() }
     }
 
-    /// Adds or updates an alert. Returns the number of evicted alerts.
+    /// Adds or updates an alert; growth is sent at once. Returns the number of evicted alerts.
+    ///
+    /// The end of an incident is ignored: an alert is resolved when it was quiet since its delivery.
     pub(super) fn upsert(&mut self, record: Record, now: Instant) -> usize {
-        let starts_at = match &record.content {
-            Content::Violation(violation) => violation.time,
-            Content::Suppressed(suppressed) => suppressed.time,
+        let (starts_at, has_grown) = match &record.content {
+            Content::Incident(incident) => (incident.started, incident.state < IncidentState::Repeated),
+            Content::Suppressed(suppressed) => (suppressed.last_seen, false),
         };
-        let key = (record.workload().clone(), record.subject().denied_or_not());
+        if record.state() == IncidentState::Resolved {
+            return 0;
+        }
+        let key = (record.subject(), record.workload().clone(), record.severity());
+        self.supersede(&key, now);
         let ((tenant, priority), bytes) = (record.share(), record.bytes());
         let gone = if let Some(alert) = self.alerts.get_mut(&key) {
-            (alert.record, alert.noticed) = (record, now);
+            (alert.record, alert.noticed, alert.is_superseded) = (record, now, false);
             alert.starts_at = alert.starts_at.min(starts_at);
+            if has_grown {
+                alert.next = alert.next.min(now);
+            }
             self.alerts.resize(&key, bytes)
         } else {
-            let alert = Alert { record, starts_at, noticed: now, next: now, state: AlertState::New, sending: None };
+            let (state, is_superseded) = (AlertState::New, false);
+            let alert = Alert { record, starts_at, noticed: now, next: now, state, is_superseded, sending: None };
             self.alerts.put(tenant, priority, key, alert, bytes)
         };
         gone.len()
+    }
+
+    /// Ends the alert of the same subject with other labels. One that was not delivered is removed.
+    fn supersede(&mut self, key: &Key, now: Instant) {
+        let Some(before) = self.current.insert(key.0.clone(), key.clone()).filter(|before| before != key) else {
+            return;
+        };
+        match self.alerts.get_mut(&before) {
+            Some(alert) if alert.state == AlertState::New => drop(self.alerts.remove(&before)),
+            Some(alert) => (alert.is_superseded, alert.next) = (true, now),
+            None => {}
+        }
     }
 
     /// Returns when the next alert is due.
@@ -94,7 +123,7 @@ impl ActiveAlerts {
         for key in self.turns(now) {
             let Some(alert) = self.alerts.get_mut(&key) else { continue };
             let is_quiet = now.duration_since(alert.noticed) >= resolve_after;
-            alert.sending = Some(is_quiet && alert.state != AlertState::New);
+            alert.sending = Some(alert.is_superseded || (is_quiet && alert.state != AlertState::New));
         }
         let alerts = self.alerts.iter().map(|(_, alert)| alert);
         alerts.filter_map(|alert| Some((alert, alert.sending?))).collect()
@@ -106,7 +135,10 @@ impl ActiveAlerts {
         let due = self.alerts.iter().filter(|(_, alert)| alert.next <= now);
         let mut due: Vec<(&Key, &Alert, (Tenant, Priority))> =
             due.map(|(key, alert)| (key, alert, alert.record.share())).collect();
-        due.sort_by_key(|(_, alert, (_, priority))| (alert.state != AlertState::New, Reverse(*priority), alert.next));
+        due.sort_by_key(|(_, alert, (_, priority))| {
+            let is_change = alert.state == AlertState::New || alert.is_superseded;
+            (!is_change, Reverse(*priority), alert.next)
+        });
         let mut turns: HashMap<Arc<str>, usize> = HashMap::new();
         let mut in_turn: Vec<(usize, &Key)> = due
             .into_iter()
@@ -140,6 +172,8 @@ impl ActiveAlerts {
             alert.next = (now + RESEND).min((alert.noticed + resolve_after).max(now + Duration::from_secs(1)));
             !is_over
         });
+        let alerts = &self.alerts;
+        self.current.retain(|_, key| alerts.contains(key));
         changes
     }
 
@@ -153,8 +187,8 @@ impl ActiveAlerts {
 mod tests {
     use super::*;
     use crate::{
-        alert::tests::{record, violation},
-        detect::Violation,
+        alert::tests::{record, record_of, violation},
+        detect::{Incident, Violation},
         workload::Labels,
     };
 
@@ -281,5 +315,56 @@ mod tests {
         assert_eq!(test.sent, 1);
         assert_eq!(test.send(RequestOutcome::Refused), [true]);
         assert_eq!(test.active_alerts.due(), None);
+    }
+
+    /// An incident with this severity and state.
+    fn incident(severity: Severity, state: IncidentState) -> Record {
+        let incident = crate::alert::tests::incident([Violation { severity, ..violation("web", "mount") }]);
+        record_of(Incident { state, ..incident })
+    }
+
+    /// Severities of the alerts that are sent, and whether each is resolved.
+    fn sent(test: &mut Test, outcome: RequestOutcome) -> Vec<(Severity, bool)> {
+        let batch = test.active_alerts.batch(test.now);
+        let batch = batch.iter().map(|(alert, is_over)| (alert.record.severity(), *is_over)).collect();
+        test.sent += test.active_alerts.complete_batch(outcome, test.now);
+        batch
+    }
+
+    #[test]
+    fn an_incident_that_grows_is_sent_at_once_and_stays_one_alert() {
+        let mut test = Test::new();
+        test.active_alerts.upsert(incident(Severity::Critical, IncidentState::New), test.now);
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), [(Severity::Critical, false)]);
+        test.now += Duration::from_secs(1);
+        test.active_alerts.upsert(incident(Severity::Critical, IncidentState::Repeated), test.now);
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), []);
+        test.active_alerts.upsert(incident(Severity::Critical, IncidentState::Grown), test.now);
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), [(Severity::Critical, false)]);
+        test.active_alerts.upsert(incident(Severity::Critical, IncidentState::Resolved), test.now);
+        assert_eq!((sent(&mut test, RequestOutcome::Delivered), test.sent), (vec![], 1));
+    }
+
+    #[test]
+    fn a_higher_severity_is_another_alert_and_ends_the_earlier_one() {
+        use Severity::{Critical, Warning};
+        let mut test = Test::new();
+        test.active_alerts.upsert(incident(Warning, IncidentState::New), test.now);
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), [(Warning, false)]);
+        test.active_alerts.upsert(incident(Critical, IncidentState::Grown), test.now);
+        let mut both = sent(&mut test, RequestOutcome::Failed);
+        both.sort();
+        assert_eq!(both, [(Warning, true), (Critical, false)]);
+        let mut again = sent(&mut test, RequestOutcome::Delivered);
+        again.sort();
+        assert_eq!(again, both, "neither is lost");
+        test.now += MINUTE;
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), [(Critical, false)]);
+        assert_eq!(test.sent, 3, "two beginnings and an end");
+        // One that nobody knows of needs no end.
+        let mut test = Test::new();
+        test.active_alerts.upsert(incident(Warning, IncidentState::New), test.now);
+        test.active_alerts.upsert(incident(Critical, IncidentState::Grown), test.now);
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), [(Critical, false)]);
     }
 }

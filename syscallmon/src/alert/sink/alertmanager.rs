@@ -4,6 +4,7 @@
 //! Alertmanagers of a cluster notify once. Alerts from an outage are sent after it, in their newest state.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
@@ -28,8 +29,8 @@ use crate::alert::{
 
 /// How long an Alertmanager keeps an alert that is not sent again. A few requests may get lost.
 const VALID: Duration = Duration::from_mins(5);
-/// The remedy in alerts.
-const RUNBOOK: &str = "https://github.com/syscallmon/syscallmon/blob/main/docs/alerts.md#syscallmonunexpectedcall";
+/// Maximum bytes of a description.
+const DESCRIPTION: usize = 8 << 10;
 
 pub(super) struct Alertmanager {
     http: Http,
@@ -122,9 +123,10 @@ fn post(alert: &Alert, is_over: bool, extra: &[ExtraLabel]) -> Value {
         "labels": labels(record, extra),
         "annotations": {
             "summary": record.message(),
-            "description": description(record),
-            "runbook_url": RUNBOOK,
+            "description": description(record, DESCRIPTION),
+            "runbook_url": record.runbook(),
         },
+        "generatorURL": record.runbook(),
         "startsAt": time(starts_at),
         "endsAt": time(ends_at),
     })
@@ -136,19 +138,24 @@ fn span(starts_at: SystemTime, now: SystemTime, is_over: bool) -> (SystemTime, S
     (starts_at.min(now), if is_over { now } else { now + VALID })
 }
 
-/// Returns the labels that identify the alert: the same in every request.
-fn labels<'a>(record: &'a Record, extra: &'a [ExtraLabel]) -> BTreeMap<&'a str, &'a str> {
-    let mut labels: BTreeMap<&str, &str> = record.workload().labels().collect();
-    labels.extend(extra.iter().map(|label| (label.name.as_str(), label.value.as_str())));
-    labels.insert("node", &record.node);
-    let (name, severity, policy) = match &record.content {
-        Content::Violation(violation) => {
-            labels.extend([("syscall", violation.call.syscall), ("abi", violation.call.abi)]);
-            ("UnexpectedSyscall", violation.severity, &violation.policy)
+/// Returns the labels that identify the alert: the same in every request. An incident with a higher severity than
+/// before is another alert, so routes by severity work.
+fn labels<'a>(record: &'a Record, extra: &'a [ExtraLabel]) -> BTreeMap<&'a str, Cow<'a, str>> {
+    let mut labels: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
+    labels.extend(record.workload().labels().map(|(name, value)| (name, Cow::from(value))));
+    labels.extend(extra.iter().map(|label| (label.name.as_str(), Cow::from(label.value.as_str()))));
+    let name = match &record.content {
+        Content::Incident(incident) => {
+            labels.insert("incident", incident.id.to_string().into());
+            "UnexpectedSyscall"
         }
-        Content::Suppressed(suppressed) => ("UnexpectedSyscallsSuppressed", suppressed.severity, &suppressed.policy),
+        Content::Suppressed(suppressed) => {
+            labels.insert("policy", suppressed.policy.as_ref().into());
+            "UnexpectedSyscallsSuppressed"
+        }
     };
-    labels.extend([("alertname", name), ("severity", severity.name()), ("policy", policy)]);
+    let severity = record.severity().name();
+    labels.extend([("node", record.node.as_ref().into()), ("alertname", name.into()), ("severity", severity.into())]);
     labels
 }
 

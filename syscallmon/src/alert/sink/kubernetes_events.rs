@@ -1,10 +1,9 @@
-//! A Kubernetes Event on the pod for each violation. Repeats raise the count of the same Event.
+//! A Kubernetes Event on the pod for each incident. Growth and repeats change the same Event.
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use http::{Method, Request, StatusCode, header::CONTENT_TYPE};
 use kube::Client;
-use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +17,7 @@ use crate::{
         outbox::Outbox,
         record::{Content, Record},
     },
-    detect::Violation,
+    detect::{Incident, IncidentState},
     error_report::chain,
     workload::{Label, is_object_name, providers::connect_kubernetes},
 };
@@ -48,16 +47,11 @@ impl KubernetesEvents {
     }
 
     /// Creates the Event, or raises the count of the existing one.
-    async fn send(
-        &mut self,
-        violation: &Violation,
-        pod: &InvolvedPod<'_>,
-        record: &Record,
-    ) -> Result<(), DeliveryError> {
+    async fn send(&mut self, incident: &Incident, pod: &InvolvedPod<'_>, record: &Record) -> Result<(), DeliveryError> {
         let client = self.client().await?;
-        let name = name(violation, pod);
+        let name = name(incident, pod);
         let path = format!("/api/v1/namespaces/{}/events", pod.namespace);
-        let whole = event(&name, violation, pod, record);
+        let whole = event(&name, incident, pod, record);
         let created = request(&client, Method::POST, &path, "application/json", &whole).await?;
         if created != StatusCode::CONFLICT {
             return Ok(());
@@ -83,10 +77,12 @@ impl Sink for KubernetesEvents {
 
 impl DeliverOne for KubernetesEvents {
     async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
-        let Content::Violation(violation) = &record.content else { return Ok(()) };
-        // Violations outside of pods have no Event.
-        let Some(pod) = InvolvedPod::of(violation) else { return Ok(()) };
-        let sent = timeout(WHOLE, self.send(violation, &pod, record)).await;
+        let Content::Incident(incident) = &record.content else { return Ok(()) };
+        // Incidents outside of pods have no Event, and an end is none.
+        let Some(pod) = InvolvedPod::of(incident).filter(|_| incident.state != IncidentState::Resolved) else {
+            return Ok(());
+        };
+        let sent = timeout(WHOLE, self.send(incident, &pod, record)).await;
         let sent =
             sent.unwrap_or_else(|_| Err(DeliveryError::retry(format!("no answer within {} s", WHOLE.as_secs()))));
         if sent.is_err() {
@@ -106,8 +102,8 @@ struct InvolvedPod<'a> {
 }
 
 impl<'a> InvolvedPod<'a> {
-    fn of(violation: &'a Violation) -> Option<Self> {
-        let label = |label| violation.metadata.get(label).map(AsRef::as_ref);
+    fn of(incident: &'a Incident) -> Option<Self> {
+        let label = |label| incident.metadata.get(label).map(AsRef::as_ref);
         let (namespace, name) = (label(Label::Namespace)?, label(Label::Pod)?);
         // They become part of a path. Names in Kubernetes have no other characters.
         let (uid, container) = (label(Label::PodUid), label(Label::Container));
@@ -115,20 +111,19 @@ impl<'a> InvolvedPod<'a> {
     }
 }
 
-/// Returns the same name for the same violation of the same pod.
-fn name(violation: &Violation, pod: &InvolvedPod<'_>) -> String {
-    let Violation { call, policy, denied, .. } = violation;
-    let identity = format!("{:?} {:?} {policy} {call:?} {denied}", pod.uid, pod.container);
-    let hash = digest(&SHA256, identity.as_bytes());
-    let hash = hash.as_ref()[..8].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte));
-    let pod = &pod.name[..pod.name.len().min(POD_BYTES)];
-    format!("{}.{hash:016x}", pod.trim_end_matches(['-', '.']))
+/// Returns the same name for the same incident.
+fn name(incident: &Incident, pod: &InvolvedPod<'_>) -> String {
+    let name = &pod.name[..pod.name.len().min(POD_BYTES)];
+    format!("{}.{}", name.trim_end_matches(['-', '.']), incident.id)
 }
 
-fn event(name: &str, violation: &Violation, pod: &InvolvedPod<'_>, record: &Record) -> Value {
+fn event(name: &str, incident: &Incident, pod: &InvolvedPod<'_>, record: &Record) -> Value {
     let time = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
-    let mut message = format!("{}\n{}", record.message(), description(record));
-    message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+    let mut message = record.message();
+    message.truncate(message.floor_char_boundary(MESSAGE_BYTES - 1));
+    message.push('\n');
+    let room = MESSAGE_BYTES - message.len();
+    message.push_str(&description(record, room));
     json!({
         "apiVersion": "v1",
         "kind": "Event",
@@ -144,9 +139,9 @@ fn event(name: &str, violation: &Violation, pod: &InvolvedPod<'_>, record: &Reco
         "type": "Warning",
         "reason": "UnexpectedSyscall",
         "message": message,
-        "count": i32::try_from(violation.count).unwrap_or(i32::MAX),
-        "firstTimestamp": time(violation.time),
-        "lastTimestamp": time(violation.last_seen.max(violation.time)),
+        "count": i32::try_from(incident.count).unwrap_or(i32::MAX),
+        "firstTimestamp": time(incident.started),
+        "lastTimestamp": time(incident.last_seen.max(incident.started)),
         "source": {"component": "syscallmon", "host": &*record.node},
     })
 }
@@ -176,7 +171,11 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::alert::tests::{Answer, Received, Server, record, violation};
+    use crate::{
+        alert::tests::{Answer, Received, Server, incident, record, record_of, violation},
+        detect::Violation,
+        syscalls::Call,
+    };
 
     fn kubeconfig(server: &Server) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -234,12 +233,18 @@ mod tests {
         if let Some(process) = &mut long.process {
             process.command_line = Some(vec!["\u{e9}".repeat(4000)]);
         }
+        let calls = ["mount", "unshare", "ptrace", "bpf", "setns", "reboot", "keyctl", "swapon", "swapoff", "umount2"];
+        let calls = calls.map(|syscall| Call { abi: "x86_64", syscall });
+        let long = incident(calls.map(|call| Violation { call, ..long.clone() }));
         let namespace = "n".repeat(63);
         let name_of_pod = "p".repeat(253);
         let pod = InvolvedPod { namespace: &namespace, name: &name_of_pod, uid: None, container: None };
         let name = name(&long, &pod);
         assert!(name.len() <= 253, "{name}");
-        let event = event(&name, &long, &pod, &record(long.clone()));
-        assert!(event["message"].as_str().unwrap().len() <= 1024);
+        let event = event(&name, &long, &pod, &record_of(long.clone()));
+        let message = event["message"].as_str().unwrap();
+        assert!(message.len() <= 1024, "{}", message.len());
+        assert!(message.starts_with("shop/web-1/web: sh (child of nginx) made 10 unexpected calls: mount, unshare, "));
+        assert!(message.contains("more calls, none of them worse"), "{message}");
     }
 }

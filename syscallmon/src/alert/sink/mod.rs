@@ -35,7 +35,7 @@ trait Sink: Send + Sized + 'static {
     /// Its name in metrics and logs. The second sink of a kind is `NAME-2`.
     const NAME: &'static str;
 
-    /// Whether it gets every repeat of a violation, not only those that the throttle sends.
+    /// Whether it gets every change of an incident, not only those that the throttle sends.
     const GETS_EVERY_REPEAT: bool = false;
 
     /// Returns the configured sinks, in the order of the configuration.

@@ -51,9 +51,11 @@ impl Sink for WebhookSink {
 
 impl DeliverOne for WebhookSink {
     async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
+        let json = record.json();
         let body = match &self.template {
-            None => record.json(),
-            Some(template) => template.render(&serde_json::json!(record)),
+            None => json,
+            // The fields of the bounded record.
+            Some(template) => template.render(&serde_json::from_str(&json).expect("a record is JSON")),
         };
         self.http.post(body).await
     }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     detect::Violation,
     model::{Delta, Model},
+    stable_id::StableId,
     workload::{ResolvedWorkload, Workload},
 };
 
@@ -78,9 +79,15 @@ impl Detector {
                 self.judge_first(named, first);
             }
         }
+        let earlier: Vec<StableId> = before.iter().map(Violation::id).collect();
         for known in before {
             self.judge_known(named, known);
         }
+        self.judge_counts_anew(model, named, now);
+        self.end_violations(&named.workload, earlier);
+    }
+
+    fn judge_counts_anew(&mut self, model: &Model, named: &ResolvedWorkload, now: SystemTime) {
         let Some(Delta { calls, denied, .. }) = model.all_of(named) else { return };
         let calls = calls.iter().map(|(call, &count)| (call, count, false));
         for (call, count, denied) in calls.chain(denied.iter().map(|(call, &count)| (call, count, true))) {
@@ -88,7 +95,7 @@ impl Detector {
             if let Some(violation) = self.judge(&calls) {
                 let violation = Violation { count, denied, ..violation };
                 let recorded = self.violations.counted(call, &violation, Instant::now());
-                self.keep_notice(recorded.filter(|recorded| recorded.is_new));
+                self.join_incident(recorded.filter(|recorded| recorded.is_new));
             }
         }
     }
@@ -101,7 +108,7 @@ impl Detector {
         let Some(Violation { policy, severity, reason, metadata, .. }) = self.judge(&calls) else { return };
         let is_reported = known.policy == policy;
         let recorded = self.violations.first(Violation { metadata, policy, severity, reason, ..known }, Instant::now());
-        self.keep_notice(recorded.filter(|_| !is_reported));
+        self.join_incident(recorded.filter(|_| !is_reported));
     }
 
     /// Moves the state of renamed workloads. Those with another policy are judged again.
@@ -110,9 +117,11 @@ impl Detector {
             let provisional = self.provisional.take(from);
             if to.workload.is_one() && self.is_judged_alike(from, to) {
                 self.violations.rename(from, &to.workload);
+                self.incidents.rename(from, &to.workload);
                 continue;
             }
             self.violations.forget_all_of(from);
+            self.incidents.end_calls(from, |_| true);
             if to.workload.is_judged() {
                 for first in provisional {
                     self.judge_first(to, first);

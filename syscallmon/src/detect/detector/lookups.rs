@@ -13,7 +13,7 @@ use super::FirstCall;
 use crate::{
     fair_share::Tenant,
     process::{self, CommandLines, LOOKUP_TIMEOUT, LookupResult, Process, ProcessReaders, Ticket},
-    workload::ResolvedWorkload,
+    workload::{Label, ResolvedWorkload, Workload},
 };
 
 /// First calls whose processes are being looked up.
@@ -33,14 +33,16 @@ struct PendingLookup {
 
 impl ProcessLookups {
     pub(super) fn new(procfs: PathBuf, command_lines: CommandLines) -> Self {
-        let complete = move |process: &mut Process| process::complete(process, &procfs, command_lines);
+        let complete = move |process: &mut Process, container: &str| {
+            process::complete(process, &procfs, command_lines, container);
+        };
         Self { readers: ProcessReaders::new(complete), asked: BTreeMap::new() }
     }
 
     /// Asks about the process of a call. Returns the call if it is not asked.
     pub(super) fn ask(&mut self, named: &ResolvedWorkload, first: FirstCall) -> Option<FirstCall> {
         let tenant = Tenant::of(&named.workload, &named.metadata);
-        let Some(ticket) = self.readers.ask(&tenant, &first.process) else { return Some(first) };
+        let Some(ticket) = self.readers.ask(&tenant, &first.process, &container(named)) else { return Some(first) };
         let deadline = Instant::now() + LOOKUP_TIMEOUT;
         self.asked.insert(ticket, PendingLookup { named: named.clone(), first, deadline });
         None
@@ -84,4 +86,13 @@ impl ProcessLookups {
             ready.push_back((named, FirstCall { process, ..first }));
         }
     }
+}
+
+/// Returns the name of the cgroup of a container or unit; empty if it is unknown.
+fn container(named: &ResolvedWorkload) -> Arc<str> {
+    let path = match &named.workload {
+        Workload::Unresolved(identity) => Some(identity.path()),
+        _ => named.metadata.get(Label::Cgroup),
+    };
+    path.and_then(|path| path.rsplit('/').next()).unwrap_or_default().into()
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     detect::{BaselineKey, PolicyList, Source},
     model::Model,
+    process::ProcessTree,
     snapshot::SortedCounts,
     workload::{Label, Rules, providers::ProviderName},
 };
@@ -70,8 +71,8 @@ fn unexpected(detector: &Detector) -> Vec<(String, &'static str, u64)> {
 }
 
 fn first(detector: &Detector, name: &str) -> FirstCall {
-    let process =
-        Process { pid: 7, tid: 7, uid: 0, comm: "sh".to_owned(), exe: None, command_line: None, parents: Vec::new() };
+    let (comm, tree) = ("sh".to_owned(), ProcessTree::default());
+    let process = Process { pid: 7, tid: 7, uid: 0, comm, exe: None, command_line: None, parents: Vec::new(), tree };
     let (call, time) = (detector.calls.id("x86_64", name).unwrap(), SystemTime::UNIX_EPOCH);
     FirstCall { cgroup_id: 1, call, number: 165, time, denied: false, process, is_partial: false }
 }

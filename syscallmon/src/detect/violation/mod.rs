@@ -5,5 +5,5 @@ mod record;
 
 pub use self::{
     collection::{RecordedViolation, ViolationKey, Violations, ViolationsView},
-    record::{Notice, Reason, Violation},
+    record::{CallClass, Reason, Violation},
 };

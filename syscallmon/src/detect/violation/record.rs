@@ -66,6 +66,17 @@ impl Violation {
         StableId::of("violation", [&**policy, call.abi, call.syscall, outcome].into_iter().chain(labels))
     }
 
+    /// Returns the class of its call.
+    #[must_use]
+    pub fn class(&self) -> CallClass {
+        let Self { call, denied, reason, .. } = self;
+        match denied {
+            true => CallClass::Denied,
+            false if call.is_native() && *reason != Reason::UnknownNumber => CallClass::Native,
+            false => CallClass::Foreign(call.abi),
+        }
+    }
+
     /// Returns its approximate memory, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -93,13 +104,27 @@ impl Serialize for Violation {
     }
 }
 
-/// A notice: a violation is new, or was repeated.
-#[derive(Clone, Debug)]
-pub struct Notice {
-    /// Current metadata of its workload.
-    pub violation: Violation,
-    /// Whether it is new; otherwise its count has grown.
-    pub is_new: bool,
+/// Calls with separate limits, because an attempt is free for an attacker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallClass {
+    /// Seccomp denied them.
+    Denied,
+    /// Calls of a foreign ABI, which the kernel may lack, or with unknown numbers.
+    Foreign(&'static str),
+    /// Calls of the architecture's own ABI.
+    Native,
+}
+
+impl CallClass {
+    /// Returns the order of importance, rising.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Denied => 0,
+            Self::Foreign(_) => 1,
+            Self::Native => 2,
+        }
+    }
 }
 
 /// Why a call is unexpected.

@@ -4,9 +4,11 @@ mod audit;
 pub(super) mod baselines;
 pub(super) mod builders;
 mod calls;
+pub(super) mod incidents;
 pub(super) mod json;
 pub(super) mod local;
 mod openapi;
+mod position;
 mod profile;
 pub(super) mod query;
 #[cfg(test)]
@@ -29,13 +31,15 @@ use super::Site;
 use crate::{stable_id::StableId, view::View};
 
 /// Returns the paths that need a [`Site`]. [`baselines::router`] has the others.
-pub(super) fn routes() -> [(&'static str, MethodRouter<Site>); 8] {
+pub(super) fn routes() -> [(&'static str, MethodRouter<Site>); 10] {
     [
         ("/api/v1", get(openapi::index)),
         ("/api/v1/openapi.json", get(openapi::document)),
         ("/api/v1/workloads", get(workloads::workloads)),
         ("/api/v1/workloads/{id}", get(workloads::workload)),
         ("/api/v1/calls", get(calls::calls)),
+        ("/api/v1/incidents", get(incidents::incidents)),
+        ("/api/v1/incidents/{id}", get(incidents::incident)),
         ("/api/v1/violations", get(violations::violations)),
         ("/api/v1/violations/{id}", get(violations::violation)),
         ("/api/v1/profile", get(profile::profile)),

@@ -1,6 +1,6 @@
 //! `/api/v1/violations` and `/api/v1/violations/<id>`: unexpected calls, the newest first.
 
-use std::{cmp::Reverse, str::FromStr, sync::Arc, time::SystemTime};
+use std::{cmp::Reverse, sync::Arc};
 
 use axum::{
     extract::{Path, Query, State as Extract, rejection::QueryRejection},
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     answer_query, answer_view, find,
     json::{ListAnswer, success},
+    position::Position,
     query::{Limit, QueryError, Selection, Since},
 };
 use crate::{
@@ -45,48 +46,6 @@ pub(in crate::serve) struct ViolationsQuery {
     limit: Option<Limit>,
     /// Only what follows this entry.
     cursor: Option<Position>,
-}
-
-/// The place of a violation in the list. A violation that is seen again moves to the front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-pub(in crate::serve) struct Position {
-    /// When it was last seen, in nanoseconds since 1970, the newest first.
-    last_seen: Reverse<u128>,
-    id: StableId,
-}
-
-impl Position {
-    fn of(violation: &Violation) -> Self {
-        let since_epoch = violation.last_seen.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { last_seen: Reverse(since_epoch.as_nanos()), id: violation.id() }
-    }
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}-{}", self.last_seen.0, self.id)
-    }
-}
-
-impl FromStr for Position {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let position = || {
-            let (last_seen, id) = text.split_once('-')?;
-            Some(Self { last_seen: Reverse(last_seen.parse().ok()?), id: id.parse().ok()? })
-        };
-        position().ok_or("cursor: not a cursor; use the value of next in the answer before")
-    }
-}
-
-impl TryFrom<String> for Position {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
 }
 
 impl ViolationsQuery {
@@ -130,7 +89,7 @@ fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, QueryError> 
     let selection = Selection::of(query.selector.as_deref(), known)?;
     let chosen = view.violations.kept.iter().filter(|violation| query.chooses(violation, &selection));
     let mut chosen: Vec<(Position, &Arc<Violation>)> =
-        chosen.map(|violation| (Position::of(violation), violation)).collect();
+        chosen.map(|violation| (Position::new(violation.last_seen, violation.id()), violation)).collect();
     let head = ViolationsHead { total: chosen.len() };
     chosen.retain(|(position, _)| query.cursor.is_none_or(|cursor| *position > cursor));
     chosen.sort_unstable_by_key(|(position, _)| *position);

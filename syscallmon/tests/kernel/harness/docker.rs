@@ -52,6 +52,11 @@ impl Docker {
         id
     }
 
+    /// Runs a command in a running container until it ends.
+    pub(crate) fn exec(&self, id: &str, args: &[&str]) {
+        output_of(self.command(&["exec", id]).args(args));
+    }
+
     /// Renames a container.
     pub(crate) fn rename(&self, id: &str, name: &str) {
         output_of(&mut self.command(&["rename", id, name]));
@@ -74,9 +79,11 @@ impl Docker {
         output_of(&mut self.command(&["rm", "--force", id]));
     }
 
-    /// Path of its pid namespace, for `nsenter`. The daemon and its containers see other process ids than the host.
-    pub(crate) fn pid_namespace(&self) -> String {
-        format!("/proc/{}/ns/pid_for_children", self.dockerd.pid())
+    /// Its pid and mount namespaces, for `nsenter`. The daemon and its containers see other process ids than the host,
+    /// and its `/proc` has these.
+    pub(crate) fn namespaces(&self) -> [String; 2] {
+        let of = |kind| format!("/proc/{}/ns/{kind}", self.dockerd.pid());
+        [format!("--pid={}", of("pid_for_children")), format!("--mount={}", of("mnt"))]
     }
 
     /// The socket of its API.

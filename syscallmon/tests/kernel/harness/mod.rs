@@ -1,12 +1,14 @@
 //! Shared code of the tests: a daemon under test, cgroups that are removed when dropped, and programs with known calls.
 //! Code that benchmarks and real environments also use is in the crate `syscallmon-testkit` (`xtask/kit`).
 
+mod alert_log;
 mod cgroup;
 mod daemon;
 mod docker;
 mod ground_truth;
 
 pub(crate) use self::{
+    alert_log::{lines, reported},
     cgroup::{TestCgroup, cgroup2},
     daemon::{Daemon, HostClaim, Output, binary, claim_host, finished, syscallmon},
     docker::Docker,

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     detect::Reason,
-    process::Process,
+    process::{Process, ProcessTree},
     syscalls::CallTable,
     workload::{Label, Labels},
 };
@@ -40,8 +40,8 @@ fn made(workload: &str, name: &str, count: u64, seconds: u64) -> Violation {
 }
 
 fn by_event(workload: &str, name: &str, seconds: u64) -> Violation {
-    let process =
-        Process { pid: 7, tid: 7, uid: 0, comm: "sh".to_owned(), exe: None, command_line: None, parents: Vec::new() };
+    let (comm, tree) = ("sh".to_owned(), ProcessTree::default());
+    let process = Process { pid: 7, tid: 7, uid: 0, comm, exe: None, command_line: None, parents: Vec::new(), tree };
     Violation { process: Some(process), ..made(workload, name, 1, seconds) }
 }
 

@@ -14,22 +14,23 @@ use serde_json::Value;
 use super::{Running, Scene, TIMEOUT};
 use crate::software::{PROGRAMS, WEB_SERVER};
 
-/// Number of pods for the latency measurement, and of calls in each: the maximum that is reported for one workload.
-const LATENCY: [u64; 2] = [5, 20];
+/// Number of pods for the latency measurement.
+const PODS: u64 = 15;
+/// Critical calls in each pod. Each is made by a process of its own, so it begins an incident.
+const CALLS: [&str; 4] = ["mount", "bpf", "ptrace", "setns"];
 /// Maximum p99.
 const SLOWEST: Duration = Duration::from_millis(100);
 
 impl Scene<'_> {
     /// Measures the time from just before a call until its line is in the log.
     pub(super) fn latency(&self) -> Result<()> {
-        let [pods, calls] = LATENCY;
         let mut took = Vec::new();
-        for number in 0..pods {
+        for number in 0..PODS {
             let name = format!("latency-{number}");
             let running = self.start("shop", &name, PROGRAMS, &[WEB_SERVER, &(7310 + number).to_string()])?;
             // The daemon has the container's metadata shortly after its start.
             thread::sleep(Duration::from_secs(1));
-            took.extend(self.measure(&running, calls)?);
+            took.extend(self.measure(&running)?);
             self.cri.remove_pod(&running.sandbox)?;
         }
         took.sort_unstable();
@@ -43,33 +44,34 @@ impl Scene<'_> {
         Ok(())
     }
 
-    fn measure(&self, running: &Running, calls: u64) -> Result<Vec<Duration>> {
+    fn measure(&self, running: &Running) -> Result<Vec<Duration>> {
         let mut log = File::open(self.exporter.log()).context("cannot open the log")?;
         log.seek(SeekFrom::End(0)).context("cannot go to the end of the log")?;
-        let arrivals = thread::scope(|scope| {
-            let watcher = scope.spawn(|| watch(log, &running.name, calls));
-            let printed = self.run(running, &["x32", &calls.to_string()])?;
+        let (called, arrivals) = thread::scope(|scope| {
+            let watcher = scope.spawn(|| watch(log, &running.name));
+            let mut called = Vec::new();
+            for call in CALLS {
+                let printed = self.run(running, &[call])?;
+                let time = printed.trim().parse().with_context(|| format!("the program printed {printed:?}"))?;
+                called.push((call, time));
+            }
             let arrivals = watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok::<_, anyhow::Error>((printed, arrivals))
-        });
-        let (printed, arrivals) = arrivals?;
-        let mut took = Vec::new();
-        for line in printed.lines() {
-            let (number, called) = line.split_once(' ').with_context(|| format!("the program printed {line:?}"))?;
-            let called: u64 = called.parse().with_context(|| format!("the program printed {line:?}"))?;
-            let arrived = arrivals.get(&number.parse()?).with_context(|| format!("call {number} has no line"))?;
-            took.push(Duration::from_nanos(arrived.saturating_sub(called)));
-        }
-        Ok(took)
+            Ok::<(Vec<(&str, u64)>, _), anyhow::Error>((called, arrivals))
+        })?;
+        let took = |(call, called): (&str, u64)| {
+            let arrived = arrivals.get(call).with_context(|| format!("{call} has no line"))?;
+            Ok(Duration::from_nanos(arrived.saturating_sub(called)))
+        };
+        called.into_iter().map(took).collect()
     }
 }
 
-/// Returns the arrival times of lines about a pod's x32 calls, in nanoseconds since 1970, by the number of the call.
-fn watch(mut log: File, pod: &str, count: u64) -> Result<BTreeMap<u64, u64>> {
+/// Returns the arrival times of the first line about each of [`CALLS`] in a pod, in nanoseconds since 1970.
+fn watch(mut log: File, pod: &str) -> Result<BTreeMap<String, u64>> {
     let begin = Instant::now();
     let (mut arrivals, mut text) = (BTreeMap::new(), String::new());
-    while (arrivals.len() as u64) < count {
-        ensure!(begin.elapsed() < TIMEOUT, "{} of {count} calls have a line", arrivals.len());
+    while arrivals.len() < CALLS.len() {
+        ensure!(begin.elapsed() < TIMEOUT, "of the calls, {:?} have a line", arrivals.keys());
         log.read_to_string(&mut text).context("cannot read the log")?;
         let now = now();
         let Some(end) = text.rfind('\n') else {
@@ -78,10 +80,11 @@ fn watch(mut log: File, pod: &str, count: u64) -> Result<BTreeMap<u64, u64>> {
         };
         for line in text.drain(..=end).collect::<String>().lines() {
             let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
-            if let (Some(number), true) =
-                (line["number"].as_u64(), line["workload"]["pod"] == pod && line["abi"] == "x32")
-            {
-                arrivals.entry(number).or_insert(now);
+            let calls = line["calls"].as_array().filter(|_| line["workload"]["pod"] == pod);
+            for call in calls.into_iter().flatten().filter_map(|call| call["syscall"].as_str()) {
+                if CALLS.contains(&call) {
+                    arrivals.entry(call.to_owned()).or_insert(now);
+                }
             }
         }
     }

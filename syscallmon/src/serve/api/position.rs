@@ -1,0 +1,49 @@
+//! Places in lists whose entries are in the order of their last call, the newest first.
+
+use std::{cmp::Reverse, str::FromStr, time::SystemTime};
+
+use serde::Deserialize;
+
+use crate::stable_id::StableId;
+
+/// The place of an entry. One that is seen again moves to the front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub(in crate::serve) struct Position {
+    /// When it was last seen, in nanoseconds since 1970, the newest first.
+    last_seen: Reverse<u128>,
+    id: StableId,
+}
+
+impl Position {
+    pub(super) fn new(last_seen: SystemTime, id: StableId) -> Self {
+        let since_epoch = last_seen.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { last_seen: Reverse(since_epoch.as_nanos()), id }
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}-{}", self.last_seen.0, self.id)
+    }
+}
+
+impl FromStr for Position {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let position = || {
+            let (last_seen, id) = text.split_once('-')?;
+            Some(Self { last_seen: Reverse(last_seen.parse().ok()?), id: id.parse().ok()? })
+        };
+        position().ok_or("cursor: not a cursor; use the value of next in the answer before")
+    }
+}
+
+impl TryFrom<String> for Position {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
