@@ -18,7 +18,7 @@ pub use self::{
     caller::{Ancestor, Process},
     command_line::{CommandLines, shortened},
     readers::{LOOKUP_TIMEOUT, LookupResult, ProcessReaders, Ticket},
-    text::{is_obeyed, printable},
+    text::{is_obeyed, printable, printable_name},
 };
 
 use crate::kernel::FirstCallEvent;

@@ -12,10 +12,11 @@ use http::{Method, Uri};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{LOST_CALLS, NO_NAME, printable, server_url};
+use super::{LOST_CALLS, NO_NAME, server_url};
 use crate::{
     client::http::HttpClientConfig,
     command::daemon::{Daemon, DaemonFlags, escaped},
+    process::printable_name,
     profile::{Evidence, Observation, Replica, SourceKind},
     workload::Selector,
 };
@@ -118,14 +119,14 @@ fn of_answer(answer: Value, url: &str, workload: &Selector) -> Result<Evidence> 
     if workloads.is_empty() && total == 0 {
         bail!(
             "no workload of the daemon at {url} matches {}; to see all: curl -s {}/api/v1/workloads",
-            printable(workload.text()),
+            printable_name(workload.text()),
             url.trim_end_matches('/')
         );
     }
     if workloads.len() < total {
         bail!(
             "{total} workloads of the daemon at {url} match {}, and its answer has only {}: use a narrower --workload",
-            printable(workload.text()),
+            printable_name(workload.text()),
             workloads.len()
         );
     }
@@ -136,7 +137,7 @@ fn of_answer(answer: Value, url: &str, workload: &Selector) -> Result<Evidence> 
         evidence.warn(format!("{lost} calls of all workloads of the host have no workload or no name"));
     }
     for Probe { probe, .. } in probes.iter().filter(|probe| probe.implementation.is_none()) {
-        evidence.warn(format!("the probe {} is not attached", printable(probe)));
+        evidence.warn(format!("the probe {} is not attached", printable_name(probe)));
     }
     let to = time(snapshot_time);
     let (mut merged, mut other_denied) = (0, 0);
@@ -163,15 +164,15 @@ fn time(seconds: f64) -> Option<SystemTime> {
 
 /// Adds a workload as a replica. Returns its number of denied calls without a name.
 fn add(evidence: &mut Evidence, entry: &Entry, to: Option<SystemTime>, lost: u64) -> Result<u64> {
-    let labels = entry.workload.values().map(|value| printable(value)).collect::<Vec<_>>();
+    let labels = entry.workload.values().map(|value| printable_name(value)).collect::<Vec<_>>();
     // As syscallmon orders labels.
     let order = ["namespace", "pod", "container", "cgroup"];
     let is_default = entry.workload.keys().all(|label| order.contains(&label.as_str()));
-    let ordered = order.iter().filter_map(|label| entry.workload.get(*label)).map(|value| printable(value));
+    let ordered = order.iter().filter_map(|label| entry.workload.get(*label)).map(|value| printable_name(value));
     let name = if is_default { ordered.collect::<Vec<_>>() } else { labels }.join("/");
     let replica = evidence.add_replica(Replica {
         name,
-        image: entry.metadata.get("image").map(|image| printable(image)),
+        image: entry.metadata.get("image").map(|image| printable_name(image)),
         from: entry.started.and_then(time),
         to,
         saw_start: entry.started.is_some(),
