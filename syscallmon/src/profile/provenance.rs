@@ -56,7 +56,11 @@ impl Provenance {
         Self {
             generator: format!("syscallmon {}", env!("CARGO_PKG_VERSION")),
             generated: time(now),
-            sources: evidence.sources.iter().map(|of| format!("{} {}", of.kind.name(), printable_name(&of.name))).collect(),
+            sources: evidence
+                .sources
+                .iter()
+                .map(|of| format!("{} {}", of.kind.name(), printable_name(&of.name)))
+                .collect(),
             replicas: replicas.len(),
             images: images.take(MAX_IMAGES).collect(),
             from: replicas.iter().filter_map(|replica| replica.from).min().map(time),

@@ -52,7 +52,10 @@ fn libseccomp_decides_about_random_profiles_as_predicted() {
     let profiles = profiles::random();
     for document in &profiles {
         let profile = Profile::from_value(document.clone()).unwrap();
-        assert!(profile.fragile_comparisons().is_empty(), "not one that libseccomp 2.5 can compile wrongly: {document}");
+        assert!(
+            profile.fragile_comparisons().is_empty(),
+            "not one that libseccomp 2.5 can compile wrongly: {document}"
+        );
     }
     compare_all(&["x86_64"], &profiles);
 }

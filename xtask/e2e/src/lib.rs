@@ -123,7 +123,11 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Environment::Images => {
                 software(root, args.keep, |namespaces, _, cri| check::images(namespaces, cri, args.load()))
             }
-            Environment::Profiles => check::profiles(root, args.full, args.minutes.map(|minutes| (Duration::from_mins(minutes), args.trials))),
+            Environment::Profiles => check::profiles(
+                root,
+                args.full,
+                args.minutes.map(|minutes| (Duration::from_mins(minutes), args.trials)),
+            ),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }

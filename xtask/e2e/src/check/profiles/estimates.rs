@@ -53,7 +53,8 @@ pub(super) fn run(
         container.wait_until_ready().with_context(|| container.tail())?;
         containers.push((name, container));
     }
-    let sites: Vec<_> = containers.iter().map(|(name, container)| Ok((*name, site(container)?))).collect::<Result<_>>()?;
+    let sites: Vec<_> =
+        containers.iter().map(|(name, container)| Ok((*name, site(container)?))).collect::<Result<_>>()?;
     let (mut histories, has_ended) = (BTreeMap::new(), AtomicBool::new(false));
     thread::scope(|scope| {
         let ended = || has_ended.load(Ordering::Relaxed);
@@ -80,11 +81,7 @@ fn site<'a>(container: &'a Container<'_>) -> Result<Site<'a>> {
 }
 
 /// Adds new calls of every container to its history, window by window.
-fn observe(
-    monitor: &Monitor,
-    histories: &mut BTreeMap<String, History>,
-    has_ended: impl Fn() -> bool,
-) -> Result<()> {
+fn observe(monitor: &Monitor, histories: &mut BTreeMap<String, History>, has_ended: impl Fn() -> bool) -> Result<()> {
     let (mut begin, mut looks_left) = (None, LAST_LOOKS);
     while looks_left > 0 {
         looks_left -= u32::from(has_ended());

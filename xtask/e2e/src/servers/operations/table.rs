@@ -101,8 +101,11 @@ const POSTGRES: &[Operation] = &[
     (300.0, Sql("vacuum analyze t; checkpoint")),
     (420.0, Sql("select pg_reload_conf()")),
     (480.0, Sql("select pg_terminate_backend(pg_backend_pid())")),
-    (600.0, Sql("create index on t (text); set max_parallel_workers_per_gather = 2; set parallel_setup_cost = 0; \
-                 set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0; select sum(length(text)) from t")),
+    (
+        600.0,
+        Sql("create index on t (text); set max_parallel_workers_per_gather = 2; set parallel_setup_cost = 0; \
+                 set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0; select sum(length(text)) from t"),
+    ),
     (720.0, Raw("GET / HTTP/1.1\r\n\r\n")),
     (900.0, Sql("create database other; drop database other")),
     (1000.0, Sql("vacuum full t; reindex table t")),
