@@ -58,8 +58,10 @@ pub(super) fn run(
     let (mut histories, has_ended) = (BTreeMap::new(), AtomicBool::new(false));
     thread::scope(|scope| {
         let ended = || has_ended.load(Ordering::Relaxed);
-        let client = |(seed, (name, site))| scope.spawn(move || operations::run(name, site, seed, time, ended));
-        let clients: Vec<_> = (0..).zip(&sites).map(client).collect();
+        let clients: Vec<_> = (0..)
+            .zip(&sites)
+            .map(|(seed, (name, site))| scope.spawn(move || operations::run(name, site, seed, time, ended)))
+            .collect();
         let observed = observe(monitor, &mut histories, || clients.iter().all(thread::ScopedJoinHandle::is_finished));
         has_ended.store(true, Ordering::Relaxed);
         observed
@@ -87,7 +89,8 @@ fn observe(monitor: &Monitor, histories: &mut BTreeMap<String, History>, has_end
         looks_left -= u32::from(has_ended());
         interrupt::sleep(PAUSE)?;
         let (time, counts) = monitor.latest_below(&format!("/{CGROUP}"))?;
-        let window = (time - *begin.get_or_insert(time)).max(0.0) as u32;
+        let elapsed = Duration::from_secs_f64((time - *begin.get_or_insert(time)).max(0.0));
+        let window = u32::try_from(elapsed.as_secs())?;
         for (cgroup, calls) in counts {
             histories.entry(cgroup).or_default().add(window, calls);
         }
@@ -110,7 +113,7 @@ fn table(histories: &[(&str, History)], seconds: u32) -> Result<String> {
         for minutes in CUTS {
             let parts: Vec<Part> = of_server
                 .iter()
-                .flat_map(|history| history.parts(60 * minutes, seconds).map(|windows| (history, windows)))
+                .flat_map(|history| history::parts(60 * minutes, seconds).map(move |windows| (history, windows)))
                 .map(|(history, windows)| Part::new(history, windows, all.len()))
                 .collect::<Result<_>>()?;
             if parts.is_empty() {

@@ -37,6 +37,9 @@ pub(super) struct Monitor {
     binary: PathBuf,
 }
 
+/// Calls by name, by cgroup.
+pub(super) type CallsByCgroup = BTreeMap<String, BTreeMap<String, u64>>;
+
 /// Calls of a workload by name, in the native ABI.
 #[derive(Debug, Default)]
 pub(super) struct Counted {
@@ -62,7 +65,8 @@ struct Data {
 
 #[derive(Deserialize)]
 struct Workload {
-    workload: BTreeMap<String, String>,
+    #[serde(rename = "workload")]
+    labels: BTreeMap<String, String>,
     #[serde(default)]
     syscalls: Vec<CallEntry>,
     #[serde(default)]
@@ -120,11 +124,11 @@ impl Monitor {
     }
 
     /// Returns the time of the newest snapshot in seconds, and the calls of all cgroups below another one until then.
-    pub(super) fn latest_below(&self, parent: &str) -> Result<(f64, BTreeMap<String, BTreeMap<String, u64>>)> {
+    pub(super) fn latest_below(&self, parent: &str) -> Result<(f64, CallsByCgroup)> {
         let Data { snapshot_time, workloads } = self.data(&format!("cgroup=~\"{parent}/.*\""))?;
-        let mut calls: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        let mut calls = CallsByCgroup::new();
         for workload in workloads {
-            let cgroup = workload.workload.get("cgroup").cloned().unwrap_or_default();
+            let cgroup = workload.labels.get("cgroup").cloned().unwrap_or_default();
             calls.entry(cgroup.clone()).or_default().extend(Self::sums(vec![workload], &cgroup)?.calls);
         }
         Ok((snapshot_time, calls))

@@ -40,6 +40,12 @@ impl CallHistory {
     }
 }
 
+/// Returns the parts of this length after the start, up to this window.
+pub(super) fn parts(length: u32, end: u32) -> impl Iterator<Item = Range<u32>> {
+    let count = end.saturating_sub(STARTUP).checked_div(length).unwrap_or(0);
+    (0..count).map(move |number| STARTUP + number * length..STARTUP + (number + 1) * length)
+}
+
 impl History {
     /// Adds the totals at the end of a window.
     pub(super) fn add(&mut self, window: u32, totals: BTreeMap<String, u64>) {
@@ -59,12 +65,6 @@ impl History {
     /// Returns the names of all calls.
     pub(super) fn calls(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
-    }
-
-    /// Returns the parts of this length after the start, up to this window.
-    pub(super) fn parts(&self, length: u32, end: u32) -> impl Iterator<Item = Range<u32>> + use<> {
-        let count = end.saturating_sub(STARTUP).checked_div(length).unwrap_or(0);
-        (0..count).map(move |number| STARTUP + number * length..STARTUP + (number + 1) * length)
     }
 
     /// Returns what is known after the start and these windows.
@@ -140,8 +140,7 @@ mod tests {
 
     #[test]
     fn parts_follow_one_another_after_the_start() {
-        let parts = |length| history().parts(length, 135).collect::<Vec<_>>();
-        assert_eq!(parts(60), [10..70, 70..130]);
-        assert!(parts(126).is_empty());
+        assert_eq!(parts(60, 135).collect::<Vec<_>>(), [10..70, 70..130]);
+        assert_eq!(parts(126, 135).count(), 0);
     }
 }
