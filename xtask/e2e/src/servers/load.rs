@@ -41,7 +41,7 @@ impl Target<'_> {
     /// Runs a client in the network of the server. Returns its output.
     pub(crate) fn client(&self, args: &[&str]) -> Result<String> {
         let mut command = Command::new("timeout");
-        command.args(["20", "nsenter", &format!("--net=/proc/{}/ns/net", self.pid), "chroot"]).arg(self.tree);
+        command.args(["60", "nsenter", &format!("--net=/proc/{}/ns/net", self.pid), "chroot"]).arg(self.tree);
         shell::query(command.args(args), "the server did not do what its client asked for")
     }
 }

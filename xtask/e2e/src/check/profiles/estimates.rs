@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
+    ops::Range,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, SystemTime},
@@ -71,7 +72,7 @@ pub(super) fn run(
     ensure!(histories.len() == containers.len(), "the daemon does not know every container");
     let file = directories.logs.join("estimates.json");
     fs::write(&file, serde_json::to_vec(&histories)?).with_context(|| format!("cannot write {}", file.display()))?;
-    print!("{}", table(&histories, u32::try_from(time.as_secs())?)?);
+    print!("{}", tables(&histories, u32::try_from(time.as_secs())?)?);
     Ok(())
 }
 
@@ -98,49 +99,61 @@ fn observe(monitor: &Monitor, histories: &mut BTreeMap<String, History>, has_end
     Ok(())
 }
 
-/// Returns the table: for each server and length of a part, estimates beside the truth, as means over all parts.
-fn table(histories: &[(&str, History)], seconds: u32) -> Result<String> {
-    let names: Vec<&str> = ESTIMATORS.iter().map(|(name, _)| *name).collect();
-    let mut table = format!(
-        "| server | minutes | parts | seen | unseen | estimated | at most half | {} |\n|---|---|---|---|---|---|---|{}\n",
-        names.join(" | "),
-        "---|".repeat(names.len())
-    );
-    let (mut errors, mut rows) = (vec![0.0; names.len() + 1], 0.0);
+/// Returns the tables: for each server and length of a part, the estimate beside the truth, as means over all parts;
+/// and the errors of all estimators.
+fn tables(histories: &[(&str, History)], seconds: u32) -> Result<String> {
+    let mut table =
+        String::from("| server | minutes | parts | seen | unseen | estimated | low |\n|---|---|---|---|---|---|---|\n");
+    let mut of_all = CUTS.map(|_| Vec::new());
     for server in SERVERS {
         let of_server: Vec<&History> = histories.iter().filter(|(name, _)| *name == server).map(|(_, of)| of).collect();
         let all: BTreeSet<&str> = of_server.iter().flat_map(|history| history.calls()).collect();
-        for minutes in CUTS {
+        for (minutes, of_all) in CUTS.into_iter().zip(&mut of_all) {
             let parts: Vec<Part> = of_server
                 .iter()
                 .flat_map(|history| history::parts(60 * minutes, seconds).map(move |windows| (history, windows)))
-                .map(|(history, windows)| Part::new(history, windows, all.len()))
+                .map(|(history, windows)| Part::new(history, &windows, all.len()))
                 .collect::<Result<_>>()?;
-            if parts.is_empty() {
-                continue;
-            }
-            let mean = |value: &dyn Fn(&Part) -> f64| parts.iter().map(value).sum::<f64>() / parts.len() as f64;
-            let unseen = mean(&|part| part.unseen);
-            let low = parts.iter().filter(|part| part.estimates[0] <= part.unseen / 2.0 && part.unseen > 0.0).count();
-            let estimates: Vec<f64> = (0..=names.len()).map(|index| mean(&|part| part.estimates[index])).collect();
-            let shown: Vec<String> = estimates[1..].iter().map(|estimate| format!("{estimate:.1}")).collect();
+            let mean = |value: fn(&Part) -> f64| mean(&parts, value);
+            let (seen, unseen) = (mean(|part| part.seen), mean(|part| part.unseen));
+            let (estimated, low) = (mean(|part| part.estimates[0]), low(&parts, 0));
+            let count = parts.len();
             let _ = writeln!(
                 table,
-                "| {server} | {minutes} | {} | {:.1} | {unseen:.1} | {:.1} | {low} | {} |",
-                parts.len(),
-                mean(&|part| part.seen),
-                estimates[0],
-                shown.join(" | ")
+                "| {server} | {minutes} | {count} | {seen:.1} | {unseen:.1} | {estimated:.1} | {low} |"
             );
-            rows += 1.0;
-            for (error, index) in errors.iter_mut().zip(0..) {
-                *error += mean(&|part| (part.estimates[index] - part.unseen).abs());
-            }
+            of_all.extend(parts);
         }
     }
-    let errors: Vec<String> = errors.iter().map(|error| format!("{:.2}", error / rows)).collect();
-    let _ = writeln!(table, "mean error in calls: {}", errors.join(", "));
-    Ok(table)
+    Ok(table + &errors(&of_all))
+}
+
+/// Returns the table of all estimators, with a value for each length of a part.
+fn errors(of_all: &[Vec<Part>]) -> String {
+    let names = ["in use"].into_iter().chain(ESTIMATORS.iter().map(|(name, _)| *name));
+    let counts = list(of_all.iter().map(|parts| parts.len().to_string()));
+    let minutes = list(CUTS.iter().map(ToString::to_string));
+    let mut table = format!("\n| estimator | error after {minutes} minutes | low parts of {counts} |\n|---|---|---|\n");
+    for (index, name) in names.enumerate() {
+        let error = |parts: &Vec<Part>| mean(parts, |part| (part.estimates[index] - part.unseen).abs());
+        let errors = list(of_all.iter().map(|parts| format!("{:.1}", error(parts))));
+        let low = list(of_all.iter().map(|parts| low(parts, index).to_string()));
+        let _ = writeln!(table, "| {name} | {errors} | {low} |");
+    }
+    table
+}
+
+fn list(values: impl Iterator<Item = String>) -> String {
+    values.collect::<Vec<_>>().join(", ")
+}
+
+fn mean(parts: &[Part], value: impl Fn(&Part) -> f64) -> f64 {
+    parts.iter().map(value).sum::<f64>() / parts.len() as f64
+}
+
+/// Returns the number of parts with an estimate of half the truth or less.
+fn low(parts: &[Part], index: usize) -> usize {
+    parts.iter().filter(|part| part.unseen > 0.0 && part.estimates[index] <= part.unseen / 2.0).count()
 }
 
 /// A part of the history of a container.
@@ -152,11 +165,11 @@ struct Part {
 }
 
 impl Part {
-    fn new(history: &History, windows: std::ops::Range<u32>, all: usize) -> Result<Self> {
-        let evidence = history.evidence(&windows)?;
+    fn new(history: &History, windows: &Range<u32>, all: usize) -> Result<Self> {
+        let evidence = history.evidence(windows)?;
         let confidence = Confidence::new(&evidence, SystemTime::now());
         let own = confidence.unseen_calls.context("there are enough windows")?;
-        let sample = history.sample(&windows);
+        let sample = history.sample(windows);
         let estimates = [own].into_iter().chain(ESTIMATORS.iter().map(|(_, estimate)| estimate(&sample))).collect();
         let seen = evidence.calls.len();
         Ok(Self { seen: seen as f64, unseen: all.saturating_sub(seen) as f64, estimates })
