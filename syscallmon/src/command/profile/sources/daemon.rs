@@ -12,7 +12,7 @@ use http::{Method, Uri};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{LOST_CALLS, NO_NAME, server_url};
+use super::{LOST_CALLS, NO_NAME, PAUSE, server_url};
 use crate::{
     client::http::HttpClientConfig,
     command::daemon::{Daemon, DaemonFlags, escaped},
@@ -142,8 +142,9 @@ fn of_answer(answer: Value, url: &str, workload: &Selector) -> Result<Evidence> 
     let to = time(snapshot_time);
     let (mut merged, mut other_denied) = (0, 0);
     for entry in &workloads {
-        if entry.workload.get("cgroup").is_some_and(|cgroup| cgroup.starts_with(NO_NAME)) {
-            merged += 1;
+        if let Some(cgroup) = entry.workload.get("cgroup").filter(|cgroup| cgroup.starts_with(NO_NAME)) {
+            // Every pod has a container that only waits, and it is no container of the workload.
+            merged += u32::from(cgroup != PAUSE);
             continue;
         }
         other_denied += add(&mut evidence, entry, to, lost)?;

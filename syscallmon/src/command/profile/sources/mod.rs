@@ -46,6 +46,9 @@ const LOST_CALLS: [&str; 6] = ["cgroups_full", "series_full", "denied_full", "po
 /// where they stand for several workloads.
 const NO_NAME: char = '(';
 
+/// The value of `cgroup` for the containers that hold the namespaces of pods.
+const PAUSE: &str = "(pause)";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -130,7 +130,7 @@ fn tables(histories: &[(&str, History)], seconds: u32) -> Result<String> {
 
 /// Returns the table of all estimators, with a value for each length of a part.
 fn errors(of_all: &[Vec<Part>]) -> String {
-    let names = ["in use"].into_iter().chain(ESTIMATORS.iter().map(|(name, _)| *name));
+    let names = ["jackknife 2, in use"].into_iter().chain(ESTIMATORS.iter().map(|(name, _)| *name));
     let counts = list(of_all.iter().map(|parts| parts.len().to_string()));
     let minutes = list(CUTS.iter().map(ToString::to_string));
     let mut table = format!("\n| estimator | error after {minutes} minutes | low parts of {counts} |\n|---|---|---|\n");
