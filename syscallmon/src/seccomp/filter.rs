@@ -87,9 +87,10 @@ impl Profile {
         self.by_name.keys().map(String::as_str).filter(|name| !known.contains(name)).collect()
     }
 
-    /// Returns calls with rules that libseccomp 2.5 can compile wrongly, so that the filter allows other values: several
-    /// comparisons of one argument with values whose upper 32 bits differ, one of them by order. Measured
-    /// with 2.5.4 and random values: a third of the filters of this kind were wrong, and none of others.
+    /// Returns calls with rules that libseccomp 2.5 can compile wrongly, so that the filter allows other values.
+    ///
+    /// They compare one argument several times, once by order, with values whose upper 32 bits differ. Measured with
+    /// libseccomp 2.5.4 and random values: a third of these filters were wrong, and none of others.
     #[must_use]
     pub fn fragile_comparisons(&self) -> BTreeSet<&str> {
         let is_fragile = |rules: &[usize]| {
