@@ -1,9 +1,12 @@
-//! Makes text from processes safe to show.
+//! Makes text from outside safe to show: of processes, servers and files.
 
 use std::fmt::Write;
 
-/// Replaces control characters (C0, C1, DEL) and characters that change the direction of text by `\\u{..}`, because
-/// terminals act on them.
+/// Maximum characters of a name in a message.
+const MAX_NAME: usize = 300;
+
+/// Replaces control characters (C0, C1, DEL), characters that change the direction of text, and invisible ones by
+/// `\\u{..}`, because terminals act on them or people do not see them.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -18,10 +21,21 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// Whether a terminal acts on a character, or ends the line.
+/// Returns a name or a message from outside as [`printable`] does. The end of a long one is cut.
+#[must_use]
+pub fn printable_name(name: &str) -> String {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => printable(&name[..end]) + "...",
+        None => printable(name),
+    }
+}
+
+/// Whether a terminal acts on a character, shows nothing for it, or ends the line. YAML 1.1 ends a line and its comment
+/// at the separators of lines and paragraphs (U+2028, U+2029), too.
 #[must_use]
 pub fn is_obeyed(c: char) -> bool {
-    c.is_control() || changes_direction(c) || matches!(c, '\u{2028}' | '\u{2029}')
+    let is_invisible = matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}');
+    c.is_control() || changes_direction(c) || is_invisible || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// `Bidi_Control` of Unicode.
@@ -38,5 +52,12 @@ mod tests {
         assert_eq!(printable("a\x1b[2J\u{9b}0m\x7f\n"), "a\\u{1b}[2J\\u{9b}0m\\u{7f}\\u{a}");
         assert_eq!(printable("\u{202e}gpj.exe"), "\\u{202e}gpj.exe");
         assert_eq!(printable("--name=\u{e9}\u{4e16} \\"), "--name=\u{e9}\u{4e16} \\");
+    }
+
+    #[test]
+    fn a_name_is_short_and_cut_between_characters() {
+        assert_eq!(printable_name("b\u{200b}\u{feff}"), "b\\u{200b}\\u{feff}");
+        assert_eq!(printable_name(&"\u{e9}".repeat(MAX_NAME)), "\u{e9}".repeat(MAX_NAME));
+        assert_eq!(printable_name(&"\u{e9}".repeat(MAX_NAME + 1)), "\u{e9}".repeat(MAX_NAME) + "...");
     }
 }

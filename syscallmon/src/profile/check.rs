@@ -11,6 +11,7 @@ use super::{
     principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
 };
 use crate::{
+    process::printable_name,
     seccomp::{Decision, Profile},
     syscalls::{CallTable, HARMLESS, IO_URING, UNKNOWN, runtime_default, siblings},
 };
@@ -280,9 +281,18 @@ fn warnings(profile: &Profile, evidence: &Evidence) -> Vec<String> {
     let mut warnings = Vec::new();
     let unknown = profile.unknown_names();
     if !unknown.is_empty() {
-        let names: Vec<String> = unknown.iter().take(12).map(|name| super::printable(name)).collect();
+        let names: Vec<String> = unknown.iter().take(12).map(|name| printable_name(name)).collect();
         warnings.push(format!(
             "these names are in no table of system calls, so runtimes ignore them: {}",
+            names.join(", ")
+        ));
+    }
+    let fragile = profile.fragile_comparisons();
+    if !fragile.is_empty() {
+        let names: Vec<String> = fragile.iter().take(12).map(|name| printable_name(name)).collect();
+        warnings.push(format!(
+            "libseccomp 2.5 can compile comparisons of one argument with values above 32 bits wrongly, so the filter \
+             may allow other values: {}",
             names.join(", ")
         ));
     }
@@ -350,6 +360,24 @@ mod tests {
         let all = check(r#"{"defaultAction": "SCMP_ACT_ERRNO"}"#, &[], &[]);
         assert!(all.refuses_everything && !all.is_ok());
         assert!(all.warnings.iter().any(|warning| warning.contains("exit_group")));
+    }
+
+    #[test]
+    fn comparisons_that_libseccomp_compiles_wrongly_are_warned_of() {
+        let rule = |op, value: u64| {
+            let args = json!([{"index": 1, "value": value, "op": format!("SCMP_CMP_{op}")}]);
+            json!({"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": args})
+        };
+        let warns = |rules: [Value; 2]| {
+            let profile = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}).to_string();
+            check(&profile, &[], &[]).warnings.iter().any(|text| text.contains("libseccomp") && text.contains("ioctl"))
+        };
+        assert!(warns([rule("LT", 922_573_919), rule("GT", 1 << 55)]));
+        assert!(warns([rule("EQ", 5), rule("LE", 1 << 32)]));
+        assert!(!warns([rule("LT", 38), rule("GT", 40)]), "the upper halves are equal");
+        assert!(!warns([rule("EQ", 5), rule("NE", 1 << 32)]));
+        let other = json!({"names": ["kill"], "action": "SCMP_ACT_ALLOW"});
+        assert!(!warns([rule("GT", 1 << 55), other]));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use self::{
     confidence::Confidence,
     evidence::{Evidence, EvidenceError, Observation, Replica, Source, SourceKind},
     format::{Details, Format, FormatError, ProfileFile},
-    plan::{Plan, PlanOptions, Why, printable},
+    plan::{Plan, PlanOptions, Why},
     principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
     provenance::{Provenance, coverage},
     recording::{CommandEnd, CommandRecording, RecordedCall, RecordingError},

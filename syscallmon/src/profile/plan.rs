@@ -7,6 +7,7 @@ use super::{
     principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
 };
 use crate::{
+    process::printable_name,
     seccomp::architecture,
     syscalls::{Call, HARMLESS, IO_URING, names, siblings},
 };
@@ -132,7 +133,7 @@ impl Plan {
 
     fn warn_of_evidence(&mut self, evidence: &Evidence, observed: &BTreeSet<&'static str>) {
         for source in &evidence.sources {
-            let sentence = |warning: &String| format!("{}: {}", printable(&source.name), printable(warning));
+            let sentence = |warning: &String| format!("{}: {}", printable_name(&source.name), printable_name(warning));
             let sentences = source.warnings.iter().map(sentence);
             self.warnings.extend(sentences);
         }
@@ -146,7 +147,7 @@ impl Plan {
             if more > 0 { format!("{text} and {more} more") } else { text }
         };
         if !evidence.unrecognized.is_empty() {
-            let names = evidence.unrecognized.iter().map(|name| printable(name)).collect();
+            let names = evidence.unrecognized.iter().map(|name| printable_name(name)).collect();
             self.warnings.push(format!(
                 "this version of syscallmon does not know these calls, so the profile refuses them: {}",
                 shortened(names)
@@ -213,19 +214,6 @@ fn abis(evidence: &Evidence, options: &PlanOptions) -> Vec<&'static str> {
     }
     debug_assert!(abis.iter().all(|abi| architecture(abi).is_some()), "every ABI has a name in profiles");
     abis
-}
-
-/// Returns a name from outside for a message or a comment: short, in one line, and without characters that change how
-/// the text beside it is shown.
-#[must_use]
-pub fn printable(name: &str) -> String {
-    name.chars().take(200).map(|c| if c.is_control() || is_break_or_mark(c) { '?' } else { c }).collect()
-}
-
-/// Whether YAML 1.1 ends a line and its comment here (LINE SEPARATOR, PARAGRAPH SEPARATOR), or terminals change the
-/// direction of text.
-fn is_break_or_mark(c: char) -> bool {
-    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

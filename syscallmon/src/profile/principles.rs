@@ -1,12 +1,14 @@
 //! Calls that profiles allow, or answer with ENOSYS, whatever was observed.
 
-/// Calls that every profile allows. Without them, a program cannot end, return from a signal, abort or start a thread,
-/// or a fallback of the vDSO fails that no tracepoint sees. An observation of one run can miss them.
-pub const ALWAYS_ALLOWED: [&str; 32] = [
+/// Calls that every profile allows. Without them, a program cannot end, return from a signal, abort, sleep or start a
+/// thread, or a fallback of the vDSO fails that no tracepoint sees. An observation of one run can miss them.
+pub const ALWAYS_ALLOWED: [&str; 34] = [
     "brk",
     "clock_getres",
     "clock_gettime",
     "clock_gettime64",
+    "clock_nanosleep",
+    "clock_nanosleep_time64",
     "execve",
     "exit",
     "exit_group",

@@ -7,8 +7,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Confidence, Evidence, plan::printable};
-use crate::syscalls::IO_URING;
+use super::{Confidence, Evidence};
+use crate::{process::printable_name, syscalls::IO_URING};
 
 /// Maximum number of images that are named.
 const MAX_IMAGES: usize = 20;
@@ -52,11 +52,15 @@ impl Provenance {
     pub fn new(evidence: &Evidence, runtime: Option<String>, now: SystemTime) -> Self {
         let time = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
         let replicas = &evidence.replicas;
-        let images = replicas.iter().filter_map(|replica| replica.image.as_deref()).map(printable);
+        let images = replicas.iter().filter_map(|replica| replica.image.as_deref()).map(printable_name);
         Self {
             generator: format!("syscallmon {}", env!("CARGO_PKG_VERSION")),
             generated: time(now),
-            sources: evidence.sources.iter().map(|of| format!("{} {}", of.kind.name(), printable(&of.name))).collect(),
+            sources: evidence
+                .sources
+                .iter()
+                .map(|of| format!("{} {}", of.kind.name(), printable_name(&of.name)))
+                .collect(),
             replicas: replicas.len(),
             images: images.take(MAX_IMAGES).collect(),
             from: replicas.iter().filter_map(|replica| replica.from).min().map(time),

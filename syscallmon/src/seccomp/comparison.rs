@@ -32,6 +32,16 @@ enum Operator {
 }
 
 impl Comparison {
+    /// Whether it holds on one side of the value.
+    pub(super) fn is_ordered(&self) -> bool {
+        matches!(self.op, Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual)
+    }
+
+    /// Returns the upper 32 bits of the value. Filters compare both halves one after the other.
+    pub(super) fn upper_half(&self) -> u64 {
+        self.value >> 32
+    }
+
     /// Whether it holds, of the bits of the argument and of the values that `bits` has.
     pub(super) fn holds(&self, args: &[u64; 6], bits: u64) -> bool {
         let Some(&argument) = args.get(self.index as usize) else { return false };

@@ -23,7 +23,7 @@ pub(super) struct Rule {
     #[serde(default)]
     errno_ret: Option<u32>,
     #[serde(default, deserialize_with = "or_default")]
-    args: Vec<Comparison>,
+    pub(super) args: Vec<Comparison>,
     #[serde(default, deserialize_with = "or_default")]
     includes: Condition,
     #[serde(default, deserialize_with = "or_default")]

@@ -140,8 +140,9 @@ pub(crate) fn with_actions() -> Vec<Value> {
 
 /// Returns pseudo-random profiles, the same in every run. They are simple, because libseccomp 2.5.4 errs in others:
 ///
-/// - A call has one rule with comparisons of different arguments, or several rules with values of one argument. In one
-///   with a rule for values below 922573919 and a rule for values above 1 << 55, libseccomp allows 922573919.
+/// - A call has one rule with comparisons of different arguments, or several rules that compare one argument with
+///   values, or by order with values that have the same upper half. In one with a rule for values below 922573919 and
+///   a rule for values above 1 << 55, libseccomp allows 922573919 (`Profile::fragile_comparisons`).
 /// - They are for x86_64 alone. In filters for ia32, x32 and arm64, libseccomp sometimes compares the architecture
 ///   instead of the number of the call, and so refuses every call of the ABI.
 pub(crate) fn random() -> Vec<Value> {
@@ -164,6 +165,14 @@ fn random_rules(random: &mut fastrand::Rng, name: &str) -> Vec<Value> {
     if random.bool() {
         let values: Vec<u64> = (0..random.usize(1..5)).map(|_| random.u64(..) >> random.u32(0..64)).collect();
         return values.iter().map(|&value| allow(&[name], &[compared(index, "EQ", value, 0)])).collect();
+    }
+    if random.bool() {
+        let upper = (random.u64(..) >> random.u32(0..64)) & !u64::from(u32::MAX);
+        let mut ordered = || {
+            let value = upper | u64::from(random.u32(..) >> random.u32(0..32));
+            allow(&[name], &[compared(index, ["LT", "LE", "GT", "GE"][random.usize(..4)], value, 0)])
+        };
+        return [ordered(), ordered()].into();
     }
     let mut indices: Vec<u32> = (0..6).collect();
     random.shuffle(&mut indices);

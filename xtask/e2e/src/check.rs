@@ -2,6 +2,7 @@
 
 mod cluster;
 mod dashboards;
+mod enforced;
 mod exporter;
 mod fresh;
 mod hostile;

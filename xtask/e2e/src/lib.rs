@@ -43,6 +43,8 @@ use self::{
 
 /// Default number of pods that containerd runs.
 const PODS: u32 = 3;
+/// Default number of containers of each server that estimates are checked with.
+const TRIALS: u32 = 3;
 /// Default time of ordinary software under load.
 const LOAD: Duration = Duration::from_secs(20);
 
@@ -65,6 +67,9 @@ pub struct Args {
     /// `policies`: only print which calls each operation of a server adds to those of its load
     #[arg(long)]
     operations: bool,
+    /// With `--minutes`, containers of each server of `profiles`
+    #[arg(long, value_name = "NUMBER", default_value_t = TRIALS)]
+    trials: u32,
     /// Take every call of two generated profiles away in turn, which takes long
     #[arg(long)]
     full: bool,
@@ -126,7 +131,11 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Environment::Images => {
                 software(root, args.keep, |namespaces, _, cri| check::images(namespaces, cri, args.load()))
             }
-            Environment::Profiles => check::profiles(root, args.full, args.minutes),
+            Environment::Profiles => check::profiles(
+                root,
+                args.full,
+                args.minutes.map(|minutes| (Duration::from_mins(minutes), args.trials)),
+            ),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }
@@ -153,7 +162,9 @@ pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheu
 pub fn ci(root: &Path) -> Result<()> {
     let is_short = |kind: &Environment| ![Environment::Images, Environment::Profiles].contains(kind);
     let environments = Environment::value_variants().iter().copied().filter(is_short).collect();
-    run(root, &Args { environments, keep: false, pods: PODS, minutes: None, operations: false, full: false })
+    let args =
+        Args { environments, keep: false, pods: PODS, minutes: None, operations: false, trials: TRIALS, full: false };
+    run(root, &args)
 }
 
 fn kubernetes(root: &Path, keep: bool) -> Result<()> {

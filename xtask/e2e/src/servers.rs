@@ -3,6 +3,7 @@
 pub(crate) mod container;
 pub(crate) mod load;
 pub(crate) mod machine;
+pub(crate) mod operations;
 mod spec;
 
 use std::{

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::{ReportFormat, files};
 use crate::{
     command::output::print,
-    profile::{Open, Surface, printable},
+    process::printable_name,
+    profile::{Open, Surface},
 };
 
 /// Show how much of the kernel a seccomp profile leaves open, and which dangerous calls.
@@ -61,7 +62,7 @@ fn text(surface: &Surface, provenance: &Value) -> String {
         text += "the profile names no architecture that syscallmon has tables of\n";
     }
     if let Some(sources) = provenance["sources"].as_array() {
-        let sources: Vec<String> = sources.iter().filter_map(Value::as_str).map(printable).collect();
+        let sources: Vec<String> = sources.iter().filter_map(Value::as_str).map(printable_name).collect();
         let _ = writeln!(text, "generated {} from {}", shown(&provenance["generated"]), sources.join(", "));
     }
     text
@@ -77,5 +78,5 @@ fn origin(provenance: &Value, call: &str) -> String {
 }
 
 fn shown(value: &Value) -> String {
-    printable(value.as_str().unwrap_or(&value.to_string()))
+    printable_name(value.as_str().unwrap_or(&value.to_string()))
 }

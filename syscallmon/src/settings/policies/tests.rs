@@ -1,8 +1,12 @@
 //! What becomes of files of policies, good and bad.
 
-use std::os::unix::fs::symlink;
+use std::{os::unix::fs::symlink, time::SystemTime};
 
 use super::*;
+use crate::{
+    profile::{Details, Evidence, Format, Observation, Plan, PlanOptions, Provenance, SourceKind},
+    workload::{Label, Labels},
+};
 
 const PROFILE: &str =
     r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}"#;
@@ -77,6 +81,33 @@ fn profiles_are_found_beside_the_file_that_names_them_and_their_change_is_one() 
     fs::write(&profile, PROFILE.replace("read", "bind")).unwrap();
     assert!(before.files.have_changed());
     assert_ne!(load(&sources(directory.path())).policies, old);
+}
+
+#[test]
+fn a_generated_profile_is_what_a_policy_expects() {
+    let table = CallTable::native();
+    let native = table.native_abi();
+    let mut evidence = Evidence::new(SourceKind::Recording, "web");
+    for (syscall, count, denied) in [("openat", 5, 0), ("clone3", 1, 0), ("flock", 0, 3)] {
+        evidence.add(native, syscall, &Observation { count, denied, ..Observation::default() });
+    }
+    let plan = Plan::new(&evidence, &PlanOptions::default());
+    let provenance = Provenance::new(&evidence, None, SystemTime::UNIX_EPOCH);
+    let written = Format::Oci.write(&plan, &provenance, &Details::default()).unwrap().remove(0);
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("web.json"), written.content).unwrap();
+    fs::write(directory.path().join("web.yaml"), policy("web", "  seccomp: [web.json]\n")).unwrap();
+    let loaded = load(&sources(directory.path()));
+    assert!(loaded.problems.is_empty(), "{}", error(&loaded));
+    let policy = loaded.policies.iter().next().unwrap();
+    let labels = Labels::new([(Label::Pod, "web".into()), (Label::ContainerId, "containerd://1".into())]);
+    let is_expected = |syscall: &str| {
+        let (call, _) = table.iter().find(|(_, call)| (call.abi, call.syscall) == (native, syscall)).unwrap();
+        policy.judge(&labels, call, None).is_none()
+    };
+    // Observed, a sibling of an observed call, and one that every program needs.
+    assert!(["openat", "clone3", "clone", "openat2", "exit_group"].into_iter().all(is_expected));
+    assert!(!["flock", "mount", "bpf", "socket"].into_iter().any(is_expected));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{
     CALL,
     cluster::Cluster,
     dashboards::Shown,
-    fresh, hostile, outages, privileges, step, value,
+    enforced, fresh, hostile, outages, privileges, step, value,
     workloads::{self, CRASH_CALLS, EXPECTED, JOB_CALLS, JOBS},
 };
 use crate::{kubernetes::Node, wait::wait_for};
@@ -27,6 +27,7 @@ pub(crate) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
     step("unexpected calls, and only those, are reported with their pod", || cluster.reports_unexpected_calls())?;
     step("pods of a Deployment learn together", || cluster.learns_by_owner())?;
     cluster.shows_dashboards(root)?;
+    enforced::on_a_deployment(root, &cluster)?;
     hostile::names(&cluster)?;
     hostile::owners(&cluster)?;
     outages::all(&cluster)?;

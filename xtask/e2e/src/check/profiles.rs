@@ -3,7 +3,7 @@
 //! Each server runs once without a profile, and the daemon generates a profile from what it observed. Then the server
 //! runs with the profile under all runtimes, with other requests: nothing may be refused. With `--full`, every call of
 //! some profiles is taken away in turn, and the daemon must count a refusal. With `--minutes`, servers run for that
-//! time instead, and estimates of unseen calls are compared with the calls that came later.
+//! time instead, and estimates of unseen calls are compared with all calls that they made.
 
 mod check_command;
 mod enforce;
@@ -40,7 +40,7 @@ const PROGRAMS: [Program; 2] = [Program::Runc, Program::Crun];
 type Profiles = BTreeMap<&'static str, Value>;
 
 /// Checks generated profiles.
-pub(crate) fn profiles(root: &Path, full: bool, minutes: Option<u64>) -> Result<()> {
+pub(crate) fn profiles(root: &Path, full: bool, estimates: Option<(Duration, u32)>) -> Result<()> {
     interrupt::watch()?;
     let directories = Directories::claim(root, "profiles", &[CGROUP])?;
     let tree = directories.directory("servers")?.join("tree");
@@ -57,8 +57,8 @@ pub(crate) fn profiles(root: &Path, full: bool, minutes: Option<u64>) -> Result<
         }
     }
     let monitor = Monitor::start(root, &machines[0], &directories)?;
-    if let Some(minutes) = minutes {
-        return estimates::run(&machines[0], &monitor, Duration::from_mins(minutes));
+    if let Some(estimates) = estimates {
+        return estimates::run(&machines[0], &monitor, &directories, estimates);
     }
     let (profiles, narrow) = generate::all(&machines, &monitor, &directories)?;
     let recording = generate::compare_with_record(&monitor, &tree, &directories)?;

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     net::TcpStream,
     process::Stdio,
+    thread,
     time::Duration,
 };
 
@@ -22,6 +23,8 @@ use super::{
 /// Maximum time until a server is ready, and until it has stopped. The shorter one is for profiles that lack a call.
 const TIMEOUT: [Duration; 2] = [Duration::from_mins(1), Duration::from_secs(8)];
 const PAUSE: Duration = Duration::from_millis(30);
+/// Time for a reload before the server is stopped.
+const RELOAD_TIME: Duration = Duration::from_secs(1);
 /// Number of lines that are shown of a log.
 const TAIL: usize = 8;
 /// Makes a network, prints the id of its process, and waits.
@@ -127,6 +130,8 @@ impl<'a> Container<'a> {
         }
         if loads.len() == 1 {
             self.reload()?;
+            // A server that is asked to stop in the middle of a reload may not finish the reload.
+            thread::sleep(RELOAD_TIME);
         }
         self.stop()
     }

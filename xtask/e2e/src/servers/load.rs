@@ -12,8 +12,8 @@ use syscallmon_testkit::Network;
 use xtask_support::shell;
 
 pub(crate) use self::{
-    http::{busybox, go, nginx, python, rust},
-    postgres::postgres,
+    http::{Request, busybox, go, nginx, python, rust, send},
+    postgres::{postgres, psql},
     redis::redis,
 };
 
@@ -43,37 +43,5 @@ impl Target<'_> {
         let mut command = Command::new("timeout");
         command.args(["60", "nsenter", &format!("--net=/proc/{}/ns/net", self.pid), "chroot"]).arg(self.tree);
         shell::query(command.args(args), "the server did not do what its client asked for")
-    }
-}
-
-/// One action of a client.
-pub(crate) enum Action {
-    Request(http::Request),
-    Client(Vec<&'static str>),
-}
-
-impl Action {
-    /// Returns the actions for a server, common ones first.
-    pub(crate) fn of(server: &str) -> Vec<Self> {
-        let client = |program: &[&'static str], words: &[&'static str]| Self::Client([program, words].concat());
-        match server {
-            "redis" => {
-                let commands = redis::FIRST.iter().chain(redis::SECOND).map(|(command, _)| *command);
-                commands.map(|command| client(&["redis-cli", "-p", "6379"], command)).collect()
-            }
-            "postgres" => {
-                let statements = postgres::FIRST.iter().chain(&postgres::SECOND);
-                statements.map(|(statements, _)| Self::Client(postgres::psql(statements))).collect()
-            }
-            _ => http::requests(server).map(Self::Request).collect(),
-        }
-    }
-
-    /// Does it. The server may answer anything.
-    pub(crate) fn run(&self, target: &Target<'_>) {
-        let _ = match self {
-            Self::Request(request) => target.network.run(|| http::send(target.port, request)).and_then(|sent| sent),
-            Self::Client(words) => target.client(words).map(drop),
-        };
     }
 }

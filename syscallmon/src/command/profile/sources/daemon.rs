@@ -12,10 +12,11 @@ use http::{Method, Uri};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{LOST_CALLS, NO_NAME, printable, server_url};
+use super::{LOST_CALLS, NO_NAME, PAUSE, server_url};
 use crate::{
     client::http::HttpClientConfig,
     command::daemon::{Daemon, DaemonFlags, escaped},
+    process::printable_name,
     profile::{Evidence, Observation, Replica, SourceKind},
     workload::Selector,
 };
@@ -119,14 +120,14 @@ fn of_answer(answer: Value, url: &str, workload: &Selector) -> Result<Evidence> 
     if workloads.is_empty() && total == 0 {
         bail!(
             "no workload of the daemon at {url} matches {}; to see all: curl -s {}/api/v1/workloads",
-            printable(workload.text()),
+            printable_name(workload.text()),
             url.trim_end_matches('/')
         );
     }
     if workloads.len() < total {
         bail!(
             "{total} workloads of the daemon at {url} match {}, and its answer has only {}: use a narrower --workload",
-            printable(workload.text()),
+            printable_name(workload.text()),
             workloads.len()
         );
     }
@@ -137,13 +138,14 @@ fn of_answer(answer: Value, url: &str, workload: &Selector) -> Result<Evidence> 
         evidence.warn(format!("{lost} calls of all workloads of the host have no workload or no name"));
     }
     for Probe { probe, .. } in probes.iter().filter(|probe| probe.implementation.is_none()) {
-        evidence.warn(format!("the probe {} is not attached", printable(probe)));
+        evidence.warn(format!("the probe {} is not attached", printable_name(probe)));
     }
     let to = time(snapshot_time);
     let (mut merged, mut other_denied) = (0, 0);
     for entry in &workloads {
-        if entry.workload.get("cgroup").is_some_and(|cgroup| cgroup.starts_with(NO_NAME)) {
-            merged += 1;
+        if let Some(cgroup) = entry.workload.get("cgroup").filter(|cgroup| cgroup.starts_with(NO_NAME)) {
+            // Every pod has a container that only waits, and it is no container of the workload.
+            merged += u32::from(cgroup != PAUSE);
             continue;
         }
         other_denied += add(&mut evidence, entry, to, lost)?;
@@ -164,15 +166,15 @@ fn time(seconds: f64) -> Option<SystemTime> {
 
 /// Adds a workload as a replica. Returns its number of denied calls without a name.
 fn add(evidence: &mut Evidence, entry: &Entry, to: Option<SystemTime>, lost: u64) -> Result<u64> {
-    let labels = entry.workload.values().map(|value| printable(value)).collect::<Vec<_>>();
+    let labels = entry.workload.values().map(|value| printable_name(value)).collect::<Vec<_>>();
     // As syscallmon orders labels.
     let order = ["namespace", "pod", "container", "cgroup"];
     let is_default = entry.workload.keys().all(|label| order.contains(&label.as_str()));
-    let ordered = order.iter().filter_map(|label| entry.workload.get(*label)).map(|value| printable(value));
+    let ordered = order.iter().filter_map(|label| entry.workload.get(*label)).map(|value| printable_name(value));
     let name = if is_default { ordered.collect::<Vec<_>>() } else { labels }.join("/");
     let replica = evidence.add_replica(Replica {
         name,
-        image: entry.metadata.get("image").map(|image| printable(image)),
+        image: entry.metadata.get("image").map(|image| printable_name(image)),
         from: entry.started.and_then(time),
         to,
         saw_start: entry.started.is_some(),

@@ -46,29 +46,8 @@ const LOST_CALLS: [&str; 6] = ["cgroups_full", "series_full", "denied_full", "po
 /// where they stand for several workloads.
 const NO_NAME: char = '(';
 
-/// Maximum characters of a name from a server in a message.
-const MAX_PRINTED: usize = 300;
-
-/// Returns a text from a server for a terminal: control characters are escaped, and the end of a long text is cut.
-fn printable(text: &str) -> String {
-    let is_hostile = |char: char| {
-        char.is_control()
-            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let mut printable = String::new();
-    for (index, char) in text.chars().enumerate() {
-        if index == MAX_PRINTED {
-            printable.push_str("...");
-            break;
-        }
-        if is_hostile(char) {
-            printable.extend(char.escape_default());
-        } else {
-            printable.push(char);
-        }
-    }
-    printable
-}
+/// The value of `cgroup` for the containers that hold the namespaces of pods.
+const PAUSE: &str = "(pause)";
 
 #[cfg(test)]
 mod tests {
@@ -99,11 +78,5 @@ mod tests {
             let error = server_url(url).unwrap_err();
             assert!(error.contains(expected) && !error.contains("secret"), "{error}");
         }
-    }
-
-    #[test]
-    fn hostile_names_neither_move_the_cursor_nor_fill_the_screen() {
-        assert_eq!(printable("a\x1b[2J\nb\u{202e}c\u{e9}"), "a\\u{1b}[2J\\nb\\u{202e}c\u{e9}");
-        assert_eq!(printable(&"x".repeat(1000)).len(), MAX_PRINTED + 3);
     }
 }

@@ -40,9 +40,10 @@ use self::{
     labels::LabelSet,
     window::Window,
 };
-use super::{printable, server_url};
+use super::server_url;
 use crate::{
     client::{exchange::ExchangeLimits, http::HttpClientConfig},
+    process::printable_name,
     profile::{Evidence, SourceKind},
     workload::Selector,
 };
@@ -147,7 +148,7 @@ impl PrometheusSource {
             bail!(
                 "{url} has metadata of {}, but no counts in the last {}; to check: count by (namespace, pod, \
                  container) (last_over_time(syscallmon_syscalls_total[1d]))",
-                printable(workload.text()),
+                printable_name(workload.text()),
                 humantime::format_duration(self.range)
             );
         }
@@ -178,7 +179,7 @@ impl PrometheusSource {
         anyhow!(
             "no workload matches {} in the last {range} at {url} ({begin} to {end}); to see what there is: count by \
              (namespace, owner, container) (last_over_time(syscallmon_workload_info[1d]))",
-            printable(workload.text())
+            printable_name(workload.text())
         )
     }
 }

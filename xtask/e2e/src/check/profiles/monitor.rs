@@ -37,6 +37,9 @@ pub(super) struct Monitor {
     binary: PathBuf,
 }
 
+/// Calls by name, by cgroup.
+pub(super) type CallsByCgroup = BTreeMap<String, BTreeMap<String, u64>>;
+
 /// Calls of a workload by name, in the native ABI.
 #[derive(Debug, Default)]
 pub(super) struct Counted {
@@ -62,6 +65,8 @@ struct Data {
 
 #[derive(Deserialize)]
 struct Workload {
+    #[serde(rename = "workload")]
+    labels: BTreeMap<String, String>,
     #[serde(default)]
     syscalls: Vec<CallEntry>,
     #[serde(default)]
@@ -113,26 +118,32 @@ impl Monitor {
     pub(super) fn counted(&self, cgroup: &str) -> Result<Counted> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
         let data = try_wait_for("new counts", TIMEOUT, PAUSE, || {
-            Ok(Some(self.data(cgroup)?).filter(|data| data.snapshot_time > now))
+            Ok(Some(self.data(&selector(cgroup))?).filter(|data| data.snapshot_time > now))
         })?;
-        Self::sums(data, cgroup)
+        Self::sums(data.workloads, cgroup)
     }
 
-    /// Returns what a cgroup had called when the daemon read its counts last.
-    pub(super) fn latest(&self, cgroup: &str) -> Result<Counted> {
-        Self::sums(self.data(cgroup)?, cgroup)
+    /// Returns the time of the newest snapshot in seconds, and the calls of all cgroups below another one until then.
+    pub(super) fn latest_below(&self, parent: &str) -> Result<(f64, CallsByCgroup)> {
+        let Data { snapshot_time, workloads } = self.data(&format!("cgroup=~\"{parent}/.*\""))?;
+        let mut calls = CallsByCgroup::new();
+        for workload in workloads {
+            let cgroup = workload.labels.get("cgroup").cloned().unwrap_or_default();
+            calls.entry(cgroup.clone()).or_default().extend(Self::sums(vec![workload], &cgroup)?.calls);
+        }
+        Ok((snapshot_time, calls))
     }
 
-    fn data(&self, cgroup: &str) -> Result<Data> {
-        let text = self.get("/api/v1/workloads", &[("match", &selector(cgroup))])?;
+    fn data(&self, selector: &str) -> Result<Data> {
+        let text = self.get("/api/v1/workloads", &[("match", selector)])?;
         let answer: Answer = serde_json::from_str(&text).with_context(|| format!("the daemon answered {text}"))?;
         Ok(answer.data)
     }
 
-    fn sums(data: Data, cgroup: &str) -> Result<Counted> {
-        ensure!(!data.workloads.is_empty(), "the daemon does not know the cgroup {cgroup}");
+    fn sums(workloads: Vec<Workload>, cgroup: &str) -> Result<Counted> {
+        ensure!(!workloads.is_empty(), "the daemon does not know the cgroup {cgroup}");
         let mut counted = Counted::default();
-        for workload in data.workloads {
+        for workload in workloads {
             for CallEntry { syscall, calls, container_init } in workload.syscalls {
                 let only_init = container_init >= calls;
                 let map = if only_init { &mut counted.container_init } else { &mut counted.calls };

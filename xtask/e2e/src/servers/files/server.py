@@ -1,11 +1,56 @@
-"""A web server with threads: serves files, saves uploads, runs a program. SIGHUP opens its log again."""
+"""A web server with threads: serves files, saves uploads, runs a program, does rare work. SIGHUP opens its log again."""
 
+import fcntl
 import hashlib
 import http.server
+import multiprocessing
+import shutil
 import signal
+import socket
+import sqlite3
 import subprocess
 import tempfile
 import threading
+
+
+def database():
+    with sqlite3.connect("/tmp/server.db") as connection:
+        connection.execute("create table if not exists requests (path text)")
+        connection.execute("insert into requests values ('/')")
+    connection.close()
+
+
+def resolve():
+    try:
+        socket.getaddrinfo("no-such-host.invalid", 80)
+    except socket.gaierror:
+        pass
+
+
+def backup():
+    shutil.rmtree("/tmp/backup", ignore_errors=True)
+    shutil.copytree("/srv/www/list", "/tmp/backup")
+
+
+def workers():
+    process = multiprocessing.Process(target=abs, args=(1,))
+    process.start()
+    process.join()
+
+
+def lock():
+    with open("/tmp/server.lock", "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+RARE = {
+    "/database": database,
+    "/resolve": resolve,
+    "/backup": backup,
+    "/disk": lambda: shutil.disk_usage("/tmp"),
+    "/workers": workers,
+    "/lock": lock,
+}
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -16,6 +61,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/run":
             self.answer(subprocess.run(["date"], capture_output=True, check=True).stdout)
+        elif self.path in RARE:
+            RARE[self.path]()
+            self.answer(b"done")
         else:
             super().do_GET()
 

@@ -130,13 +130,6 @@ pub(crate) fn go(target: &Target<'_>, phase: Phase) -> Result<()> {
     run(target, phase, GO)
 }
 
-/// Returns all requests for a server, those of the first load first.
-pub(crate) fn requests(server: &str) -> impl Iterator<Item = Request> {
-    let of = [("nginx", NGINX), ("busybox", BUSYBOX), ("python", PYTHON), ("rust", RUST), ("go", GO)];
-    let found = of.into_iter().filter(move |(name, _)| *name == server).flat_map(|(_, requests)| requests);
-    found.flatten().copied().collect::<Vec<_>>().into_iter()
-}
-
 /// Sends every request from several clients at the same time.
 fn run(target: &Target<'_>, phase: Phase, [first, second]: [&[Request]; 2]) -> Result<()> {
     let (requests, clients) = if phase == Phase::First { (first, 3) } else { (second, 8) };
@@ -152,6 +145,7 @@ fn run(target: &Target<'_>, phase: Phase, [first, second]: [&[Request]; 2]) -> R
     })?
 }
 
+/// Sends a request. Fails if the answer has another status.
 pub(crate) fn send(port: u16, &(request, headers, body, expected): &Request) -> Result<()> {
     let failed = || format!("no answer to {request}");
     let mut stream = TcpStream::connect(("127.0.0.1", port)).with_context(failed)?;

@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PSQL: [&str; 6] = ["/usr/lib/postgresql/15/bin/psql", "-X", "-h", "127.0.0.1", "-U", "postgres"];
 const BENCH: [&str; 6] = ["/usr/lib/postgresql/15/bin/pgbench", "-h", "127.0.0.1", "-U", "postgres", "-n"];
 
-pub(crate) const FIRST: [(&str, &str); 9] = [
+const FIRST: [(&str, &str); 9] = [
     ("create table t (id serial primary key, text text)", "CREATE"),
     ("insert into t (text) select repeat('x', i) from generate_series(1, 2000) i", "INSERT 0 2000"),
     ("select count(*) from t a join t b using (text)", "2000"),
@@ -31,7 +31,7 @@ pub(crate) const FIRST: [(&str, &str); 9] = [
     ),
     ("create database other; drop database other", "DROP"),
 ];
-pub(crate) const SECOND: [(&str, &str); 8] = [
+const SECOND: [(&str, &str); 8] = [
     ("create table v as select i, md5(i::text) m from generate_series(1, 30000) i", "SELECT 30000"),
     ("vacuum full v; checkpoint", "CHECKPOINT"),
     ("select count(*) from v where m > '8'; select m from v order by m limit 3", "row"),

@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A command, and what its answer contains.
 type Command = (&'static [&'static str], &'static str);
 
-pub(crate) const FIRST: &[Command] = &[
+const FIRST: &[Command] = &[
     (&["set", "a", "1"], "OK"),
     (&["lpush", "a", "1"], "WRONGTYPE"),
     (&["config", "set", "maxmemory", "100mb"], "OK"),
@@ -23,7 +23,7 @@ pub(crate) const FIRST: &[Command] = &[
     (&["client", "list"], "addr="),
     (&["bgsave"], "Background"),
 ];
-pub(crate) const SECOND: &[Command] = &[
+const SECOND: &[Command] = &[
     (&["append", "b", "xyz"], "3"),
     (&["nothing"], "unknown command"),
     (&["config", "set", "save", "100 10"], "OK"),

@@ -97,6 +97,15 @@ fn losses_probes_and_merged_workloads_are_reported() {
 }
 
 #[test]
+fn containers_that_hold_the_namespaces_of_pods_are_left_out_without_a_warning() {
+    let mut answer = answer();
+    answer["workloads"][0]["workload"]["cgroup"] = "(pause)".into();
+    let evidence = evidence_of(answer).unwrap();
+    assert_eq!(evidence.replicas.len(), 1);
+    assert!(!evidence.sources[0].warnings.iter().any(|warning| warning.contains("stand for several")));
+}
+
+#[test]
 fn an_answer_without_all_workloads_is_refused() {
     let mut cut = answer();
     cut["total"] = 3.into();

@@ -25,10 +25,8 @@ use crate::{
         exchange::{Answer, ExchangeError, ExchangeLimits, exchange},
         http::{HttpClientConfig, HttpsClient, client, credentials, first_line},
     },
-    command::{
-        daemon::{escaped, no_answer},
-        profile::sources::printable,
-    },
+    command::daemon::{escaped, no_answer},
+    process::printable_name,
 };
 
 /// Windows of less than twice this are not halved, in seconds.
@@ -162,7 +160,7 @@ impl Api {
         }
         for warning in warnings {
             if self.warnings.len() < MAX_WARNINGS {
-                self.warnings.insert(printable(&warning));
+                self.warnings.insert(printable_name(&warning));
             }
         }
         self.samples_left = self.samples_left.checked_sub(series.len()).ok_or_else(|| {
@@ -202,14 +200,14 @@ impl Api {
 fn judged(answer: &Answer) -> Result<Reply, QueryError> {
     let status = answer.status;
     let said = first_line(&answer.body);
-    let said = if said.is_empty() { said } else { format!(": {}", printable(&said)) };
+    let said = if said.is_empty() { said } else { format!(": {}", printable_name(&said)) };
     match (status, answer::parse(&answer.body)) {
         (Status::OK, Ok(reply)) => Ok(reply),
         (Status::UNAUTHORIZED | Status::FORBIDDEN, _) => Err(QueryError::Other(anyhow!(
             "the server answered {status}{said}: see --prometheus-username, --prometheus-token-file and --prometheus-header"
         ))),
         (_, Err(AnswerError::Refused { kind, message })) => {
-            let error = anyhow!("{status}: {}", printable(&message));
+            let error = anyhow!("{status}: {}", printable_name(&message));
             Err(match (kind.as_str(), status) {
                 ("bad_data", _) => QueryError::Other(error),
                 ("timeout" | "canceled" | "execution", _)
@@ -227,7 +225,7 @@ fn judged(answer: &Answer) -> Result<Reply, QueryError> {
         )))),
         _ => {
             let error = match answer.location() {
-                Some(target) => anyhow!("the server answered {status} to {}: use that URL", printable(&target)),
+                Some(target) => anyhow!("the server answered {status} to {}: use that URL", printable_name(&target)),
                 None => anyhow!("the server answered {status}{said}"),
             };
             Err(match status {

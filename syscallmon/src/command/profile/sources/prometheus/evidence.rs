@@ -12,7 +12,7 @@ use super::{
     window::Window,
 };
 use crate::{
-    command::profile::sources::printable,
+    process::printable_name,
     profile::{Evidence, EvidenceError, Observation, Replica},
     workload::Labels,
 };
@@ -63,7 +63,7 @@ pub(super) fn add_all(
         }
         let replica = evidence.add_replica(Replica {
             name,
-            image: series.image().map(printable),
+            image: series.image().map(printable_name),
             from: time(series.span.first),
             to: time(series.span.last),
             saw_start: !in_range.is_older && health.ran_before(&series.first_target, series.span),
@@ -197,8 +197,8 @@ impl InRange {
 
 /// Returns the name of a replica for people.
 fn name(key: &ReplicaKey, is_ambiguous: bool) -> String {
-    let name = printable(&key.labels.to_string());
-    if is_ambiguous { format!("{name} on {}", printable(&key.node)) } else { name }
+    let name = printable_name(&key.labels.to_string());
+    if is_ambiguous { format!("{name} on {}", printable_name(&key.node)) } else { name }
 }
 
 fn time(seconds: f64) -> Option<SystemTime> {

@@ -11,7 +11,7 @@ use super::{
     promql::{self, Function},
     window::Window,
 };
-use crate::command::profile::sources::{LOST_CALLS, printable};
+use crate::{command::profile::sources::LOST_CALLS, process::printable_name};
 
 /// Maximum targets in the selector of one query.
 const CHUNK: usize = 500;
@@ -69,7 +69,7 @@ impl Health {
                 }
                 for (labels, least) in api.over(Function::Min, &probes, window).await? {
                     if least == 0.0 && health.targets.contains_key(&labels.of_target()) {
-                        *health.probes_down.entry(printable(labels.get("probe"))).or_default() += 1;
+                        *health.probes_down.entry(printable_name(labels.get("probe"))).or_default() += 1;
                     }
                 }
             }

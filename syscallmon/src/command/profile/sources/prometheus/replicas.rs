@@ -9,7 +9,8 @@ use super::{
     labels::LabelSet,
 };
 use crate::{
-    command::profile::sources::{NO_NAME, printable},
+    command::profile::sources::NO_NAME,
+    process::printable_name,
     workload::{Label, Labels},
 };
 
@@ -92,8 +93,8 @@ fn not_by_call(labels: &LabelSet) -> String {
     format!(
         "the daemon at {} counts with metrics.syscalls={setting}, so its series do not name calls{}: start it with \
          metrics.syscalls=name, and use a --range after that",
-        printable(labels.get("instance")),
-        if set.is_empty() { String::new() } else { format!(" (only sets such as {})", printable(set)) }
+        printable_name(labels.get("instance")),
+        if set.is_empty() { String::new() } else { format!(" (only sets such as {})", printable_name(set)) }
     )
 }
 
