@@ -67,7 +67,7 @@ enum PolicyAction {
     Relearn(OfKind),
     /// Print a seccomp profile that allows the calls of a baseline.
     Export(Export),
-    Test(Trial),
+    Test(Box<Trial>),
     /// Print the built-in policy as YAML.
     Print,
 }
