@@ -62,7 +62,7 @@ struct Alarm {
 
 /// A recording whose calls are judged.
 pub(super) enum ObservedSource {
-    Host { reader: Reader<BufReader<GzDecoder<File>>>, player: Box<Player>, table: Arc<CallTable> },
+    Host { reader: Box<Reader<BufReader<GzDecoder<File>>>>, player: Box<Player>, table: Arc<CallTable> },
     Command { recording: Box<CommandRecording>, metadata: Labels, table: CallTable },
 }
 
@@ -79,7 +79,7 @@ impl ObservedSource {
             let started = Instant::now();
             let player = Box::new(Player::new(reader.header(), started, Limits::default()));
             let table = reader.header().facts(started).calls;
-            return Ok(Self::Host { reader, player, table });
+            return Ok(Self::Host { reader: Box::new(reader), player, table });
         }
         let text = files::read(path).with_context(|| format!("cannot read {shown}"))?;
         let recording = CommandRecording::from_json(&text).with_context(|| format!("cannot use {shown}"))?;

@@ -62,15 +62,15 @@ fn quoted(items: &[impl ToString]) -> String {
 impl Lists {
     fn yaml(&self, name: &str, extends: Option<&str>) -> String {
         let mut yaml = format!("- name: {name}\n  match: [{{namespace: shop}}]\n  allow: {}\n", quoted(&self.allow));
-        let _ = write!(yaml, "  deny: {}\n", quoted(&self.deny));
+        let _ = writeln!(yaml, "  deny: {}", quoted(&self.deny));
         // A root without an expected call needs another key.
         let extends = extends.map_or_else(String::new, |extends| format!("  extends: {extends}\n"));
         yaml += &extends;
         if let Some(critical) = &self.critical {
-            let _ = write!(yaml, "  critical: {}\n", quoted(critical));
+            let _ = writeln!(yaml, "  critical: {}", quoted(critical));
         }
         if let Some(severity) = self.severity {
-            let _ = write!(yaml, "  severity: {severity}\n");
+            let _ = writeln!(yaml, "  severity: {severity}");
         }
         let exceptions: Vec<String> = self
             .exceptions
