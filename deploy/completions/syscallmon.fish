@@ -306,7 +306,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l workload -d 'Workload to read, as a selector of PromQL by its labels: namespace="shop",owner=~"web|api"' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l call -d 'Call of the workload, such as mount, ia32:openat or io_uring:openat; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l call -d 'Call of the workload, such as mount or ia32:openat; repeatable' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l against -d 'Recording of `syscallmon record`, of a host or of one command; repeatable' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus -d 'URL of a Prometheus, Thanos or Mimir that scrapes syscallmon. A path is kept, such as /prometheus of Mimir' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l range -d 'How far to look back: 12h, 7d. A long range finds calls that are rare' -r
