@@ -83,10 +83,9 @@ pub(super) fn tree(process: &Process, procfs: &Path, command_lines: CommandLines
 fn is_inside(directory: &Path, container: &str) -> bool {
     let Some(cgroups) = read(directory.join("cgroup")) else { return false };
     let (begin, end) = container.split_once('*').unwrap_or((container, ""));
-    let is_it = |name: &str| match container.contains('*') {
-        true => name.len() >= container.len() && name.starts_with(begin) && name.ends_with(end),
-        false => name == container,
-    };
+    let is_in_group = |name: &str| name.len() >= container.len() && name.starts_with(begin) && name.ends_with(end);
+    let is_group = container.contains('*');
+    let is_it = |name: &str| if is_group { is_in_group(name) } else { name == container };
     String::from_utf8_lossy(&cgroups).lines().any(|line| line.split('/').skip(1).any(is_it))
 }
 

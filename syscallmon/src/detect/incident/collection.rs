@@ -138,7 +138,7 @@ impl Incidents {
     fn new_id(&self, violation: &Violation) -> StableId {
         let (pid, started) = match violation.process.as_ref().map(root_key) {
             Some(ProcessKey { pid, started }) => (pid.to_string(), started.unwrap_or_default().to_string()),
-            None => Default::default(),
+            None => (String::new(), String::new()),
         };
         let labels: Vec<&str> = violation.workload.labels().flat_map(|(label, value)| [label, value]).collect();
         let id = |earlier: u64| {

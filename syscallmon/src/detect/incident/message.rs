@@ -27,11 +27,12 @@ pub fn message(incident: &Incident) -> String {
         names.push("...".to_owned());
     }
     let mut text = format!("{workload}: {program} {did} {what}: {} ({severity})", names.join(", "));
-    match calls.first() {
-        Some(call) if number == 1 && call.count > 1 => write!(text, ", {} times", call.count),
-        _ => Ok(()),
+    if let [call] = &calls[..]
+        && number == 1
+        && call.count > 1
+    {
+        write!(text, ", {} times", call.count).expect("writing to a string");
     }
-    .expect("writing to a string");
     if *state == IncidentState::Resolved {
         text.push_str(", resolved");
     }
@@ -53,11 +54,14 @@ fn programs(incident: &Incident) -> String {
     let mut programs: Vec<&str> = Vec::new();
     let mut is_more = false;
     for process in incident.calls.iter().filter_map(|call| call.process.as_ref()) {
-        match programs.contains(&process.comm.as_str()) {
-            true => {}
-            false if programs.len() == PROGRAMS => is_more = true,
-            false => programs.push(&process.comm),
+        if programs.contains(&process.comm.as_str()) {
+            continue;
         }
+        if programs.len() == PROGRAMS {
+            is_more = true;
+            break;
+        }
+        programs.push(&process.comm);
     }
     let Some(root) = &incident.process else { return "a process".to_owned() };
     if programs.is_empty() {

@@ -70,10 +70,12 @@ impl Violation {
     #[must_use]
     pub fn class(&self) -> CallClass {
         let Self { call, denied, reason, .. } = self;
-        match denied {
-            true => CallClass::Denied,
-            false if call.is_native() && *reason != Reason::UnknownNumber => CallClass::Native,
-            false => CallClass::Foreign(call.abi),
+        if *denied {
+            CallClass::Denied
+        } else if call.is_native() && *reason != Reason::UnknownNumber {
+            CallClass::Native
+        } else {
+            CallClass::Foreign(call.abi)
         }
     }
 
