@@ -19,13 +19,16 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-use super::{calls::CallsQuery, profile::ProfileQuery, violations::ViolationsQuery, workloads::WorkloadsQuery, *};
+use super::{
+    calls::CallsQuery, incidents::IncidentsQuery, profile::ProfileQuery, violations::ViolationsQuery,
+    workloads::WorkloadsQuery, *,
+};
 use crate::{
-    detect::{Baselines, Learn, Policies, Reason, Severity, Source, Violation, Violations},
+    detect::{Baselines, Incidents, Learn, Policies, Reason, Severity, Source, Violation, Violations},
     engine::Tunables,
     kernel::{Probe, ProbeStatus},
     model::Model,
-    process::{Ancestor, Process},
+    process::{Ancestor, Process, ProcessTree},
     snapshot::{Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
     syscalls::{Call, CallId, CallTable, Errno},
     view::{FixedFacts, RecordedFirstCall, testing::Owned},
@@ -46,6 +49,7 @@ fn process() -> Process {
         exe: Some("/bin/sh".to_owned()),
         command_line: Some(vec!["sh".to_owned()]),
         parents: vec![Ancestor { pid: 6, comm: "init".to_owned(), exe: Some("/init".to_owned()) }],
+        tree: ProcessTree::default(),
     }
 }
 
@@ -74,7 +78,8 @@ fn violation(path: &str, call: Call, seconds: u64) -> Violation {
     }
 }
 
-/// A view with each field that an answer can have. There are 5 workloads with 3 calls each, and 5 violations.
+/// A view with each field that an answer can have. There are 5 workloads with 3 calls each, and 5 violations, each an
+/// incident.
 fn view() -> View {
     let calls = CallTable::x86_64();
     let id = |abi, name| -> CallId { calls.id(abi, name).unwrap() };
@@ -91,12 +96,15 @@ fn view() -> View {
     let counts = Arc::new(counts);
     let slot = |slot: u32| SlotCounts { slot, cgroup_id: slot.into(), counts: Arc::clone(&counts) };
     let snapshot = Snapshot { slots: (1..=5).map(slot).collect(), ..Snapshot::default() };
-    let (mut model, mut violations) = (Model::new(usize::MAX), Violations::default());
+    let (mut model, mut violations, mut incidents) =
+        (Model::new(usize::MAX), Violations::default(), Incidents::default());
     model.born(1, Instant::now());
     model.apply(&snapshot, Instant::now(), |id| Some(named(&format!("/{id}"))));
     for seconds in 1..=5 {
         let call = if seconds == 5 { Call { abi: "io_uring", syscall: "readv" } } else { calls.call(openat) };
-        violations.first(violation(&format!("/{seconds}"), call, seconds), Instant::now());
+        let violation = violation(&format!("/{seconds}"), call, seconds);
+        incidents.join(violation.clone(), true, Instant::now());
+        violations.first(violation, Instant::now());
     }
     let first_call = RecordedFirstCall {
         time: MOMENT,
@@ -120,6 +128,7 @@ fn view() -> View {
     View {
         model: model.view().clone(),
         violations: violations.view(),
+        incidents: incidents.view(),
         first_calls: vec![Arc::new(first_call)],
         policies: policies.into(),
         ..View::empty(Arc::new(facts))
@@ -147,7 +156,7 @@ struct Answered {
 }
 
 async fn ask(router: &Router, method: Method, path: &str) -> Answered {
-    let caller = Caller { is_local: true, is_authenticated: false };
+    let caller = Caller { is_local: true, user: None, addresses: None };
     let request = Request::builder().method(method).uri(path).extension(caller).header("host", "localhost");
     let request = request.header("content-type", "application/json").body(Body::empty()).unwrap();
     let answer = router.clone().oneshot(request).await.unwrap();
@@ -172,14 +181,13 @@ fn paths(document: &Value) -> &serde_json::Map<String, Value> {
 }
 
 /// Returns a path with a value for each parameter.
-fn filled(path: &str) -> String {
-    let id = if path.contains("violations") {
-        let openat = Call { abi: "x86_64", syscall: "openat" };
-        violation("/1", openat, 1).id()
-    } else {
-        named("/1").workload.id()
+async fn filled(router: &Router, path: &str) -> String {
+    let list = path.split("/{id}").next().unwrap();
+    let id = match list.rsplit('/').next().unwrap() {
+        key if list.len() < path.len() => data(router, list).await[key][0]["id"].as_str().unwrap().to_owned(),
+        _ => String::new(),
     };
-    path.replace("{id}", &id.to_string()).replace("{kind}", KIND).replace("{action}", "approve")
+    path.replace("{id}", &id).replace("{kind}", KIND).replace("{action}", "approve")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +201,7 @@ async fn the_document_has_every_path_and_every_method() {
     assert!(baselines::BASELINE.starts_with("/api/v1/baselines/{"));
     for (path, item) in paths(&document) {
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "TRACE"] {
-            let answer = ask(&router, method.parse().unwrap(), &filled(path)).await;
+            let answer = ask(&router, method.parse().unwrap(), &filled(&router, path).await).await;
             let is_documented = item.get(method.to_lowercase()).is_some();
             assert_eq!(answer.status == StatusCode::METHOD_NOT_ALLOWED, !is_documented, "{method} {path}");
             assert_eq!(answer.allow.is_some(), !is_documented, "{method} {path}");
@@ -217,6 +225,7 @@ fn the_document_has_every_parameter() {
     for (path, fields) in [
         ("/api/v1/workloads", fields::<WorkloadsQuery>()),
         ("/api/v1/calls", fields::<CallsQuery>()),
+        ("/api/v1/incidents", fields::<IncidentsQuery>()),
         ("/api/v1/violations", fields::<ViolationsQuery>()),
         ("/api/v1/profile", fields::<ProfileQuery>()),
         ("/api/v1/policies", BTreeSet::new()),
@@ -232,7 +241,7 @@ async fn unknown_parameters_are_errors_everywhere() {
     let (router, _owned) = router();
     for (path, item) in paths(&the_document(&router).await).iter().filter(|(path, _)| path.starts_with("/api")) {
         let method = if item.get("get").is_some() { Method::GET } else { Method::POST };
-        let answer = ask(&router, method, &format!("{}?unheard_of=1", filled(path))).await;
+        let answer = ask(&router, method, &format!("{}?unheard_of=1", filled(&router, path).await)).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
         assert!(answer.body["error"].as_str().unwrap().contains("unheard_of"), "{path}: {}", answer.body);
     }
@@ -310,9 +319,9 @@ async fn answers_have_the_fields_of_the_document_and_no_others() {
     for path in paths(&document).keys().filter(|path| path.starts_with("/api")) {
         let method = if path.ends_with("{action}") { Method::POST } else { Method::GET };
         let query = if path.ends_with("/profile") { "?match=cgroup%3D%22/1%22" } else { "" };
-        check(path, &ask(&router, method, &format!("{}{query}", filled(path))).await);
+        check(path, &ask(&router, method, &format!("{}{query}", filled(&router, path).await)).await);
     }
-    for path in ["workloads", "calls", "violations"] {
+    for path in ["workloads", "calls", "incidents", "violations"] {
         let path = format!("/api/v1/{path}");
         check(&path, &ask(&router, Method::GET, &format!("{path}?limit=2")).await);
         check(&path, &ask(&router, Method::GET, &format!("{path}?limit=two")).await);
@@ -325,8 +334,8 @@ async fn answers_have_the_fields_of_the_document_and_no_others() {
     for (schema, fields) in all {
         let missing: Vec<&String> =
             fields.iter().filter(|field| !seen.get(&schema).is_some_and(|seen| seen.contains(*field))).collect();
-        // An answer of 16 MiB, and a day without a workload.
-        let is_rare = |field: &str| ["truncated", "unseen_for"].contains(&field);
+        // An answer of 16 MiB, a day without a workload, and a baseline that learns.
+        let is_rare = |field: &str| ["truncated", "unseen_for", "guards_in", "waits_for"].contains(&field);
         assert!(missing.iter().all(|field| is_rare(field)), "{schema}: no answer has {missing:?}");
     }
 }
@@ -347,9 +356,8 @@ async fn pages(router: &Router, path: &str, key: &str, identity: impl Fn(&Value)
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_have_every_entry_once() {
     let (router, _owned) = router();
-    for (path, key, count) in
-        [("/api/v1/workloads", "workloads", 5), ("/api/v1/calls", "calls", 15), ("/api/v1/violations", "violations", 5)]
-    {
+    for (key, count) in [("workloads", 5), ("calls", 15), ("incidents", 5), ("violations", 5)] {
+        let path = &format!("/api/v1/{key}");
         let identity =
             |entry: &Value| ["id", "workload_id", "abi", "syscall"].map(|field| entry[field].to_string()).concat();
         let whole = data(&router, path).await;
@@ -362,7 +370,7 @@ async fn pages_have_every_entry_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_vanishes_between_pages_skips_nothing_else() {
     let (router, _owned) = router();
-    for path in ["/api/v1/workloads", "/api/v1/calls", "/api/v1/violations"] {
+    for path in ["/api/v1/workloads", "/api/v1/calls", "/api/v1/incidents", "/api/v1/violations"] {
         let cursor = match path {
             "/api/v1/workloads" => "0000000000000000".to_owned(),
             "/api/v1/calls" => "99999999999-0000000000000000-0".to_owned(),
@@ -402,10 +410,18 @@ async fn one_thing_by_its_id() {
     let id = named("/3").workload.id();
     let workload = data(&router, &format!("/api/v1/workloads/{id}")).await;
     assert_eq!((&workload["id"], &workload["workload"]), (&json!(id), &json!({"cgroup": "/3"})));
-    let listed = data(&router, "/api/v1/violations?limit=1").await["violations"][0].clone();
-    let shown = data(&router, &format!("/api/v1/violations/{}", listed["id"].as_str().unwrap())).await;
-    assert_eq!((&shown, &shown["syscall"]), (&listed, &"readv".into()));
-    for path in ["workloads/0123456789abcdef", "violations/0123456789abcdef", "workloads/%1b%22", "violations/x"] {
+    for (key, syscall) in [("violations", "/syscall"), ("incidents", "/calls/0/syscall")] {
+        let listed = data(&router, &format!("/api/v1/{key}?limit=1")).await[key][0].clone();
+        let shown = data(&router, &format!("/api/v1/{key}/{}", listed["id"].as_str().unwrap())).await;
+        assert_eq!((&shown, shown.pointer(syscall)), (&listed, Some(&"readv".into())));
+    }
+    for path in [
+        "workloads/0123456789abcdef",
+        "violations/0123456789abcdef",
+        "incidents/0123456789abcdef",
+        "workloads/%1b%22",
+        "violations/x",
+    ] {
         let answer = ask(&router, Method::GET, &format!("/api/v1/{path}")).await;
         let list = format!("/api/v1/{}", path.split('/').next().unwrap());
         let is_clear = answer.body["error"].as_str().is_some_and(|error| error.contains(&list));

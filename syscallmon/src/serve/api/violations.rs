@@ -1,6 +1,6 @@
 //! `/api/v1/violations` and `/api/v1/violations/<id>`: unexpected calls, the newest first.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::{Path, Query, State as Extract, rejection::QueryRejection},
@@ -17,7 +17,6 @@ use super::{
 use crate::{
     detect::{Severity, Violation},
     serve::Site,
-    stable_id::StableId,
     view::View,
 };
 
@@ -96,11 +95,4 @@ fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, QueryError> 
     let limit = Limit::within(query.limit, DEFAULT_LIMIT, MAX_LIMIT);
     let cursor = |(position, _): &(Position, _)| Some(position.to_string());
     Ok(ListAnswer::new(&head, "violations").page(&chosen, limit, |(_, violation)| Arc::clone(violation), cursor))
-}
-
-/// Returns all kept violations, the last seen first.
-pub(in crate::serve) fn newest(view: &View) -> Vec<&Violation> {
-    let mut violations: Vec<&Violation> = view.violations.kept.iter().map(AsRef::as_ref).collect();
-    violations.sort_by_key(|violation| Reverse((violation.last_seen, violation.time)));
-    violations
 }

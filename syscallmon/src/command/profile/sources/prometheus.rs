@@ -125,7 +125,7 @@ impl PrometheusSource {
         let counts = Counts::read(&mut api, &infos, &windows).await?;
         let joined = replicas::join(&infos, &counts.calls, &counts.denied)?;
         let range = Range { windows: &windows, window: Duration::from_secs(Window::length(self.range)) };
-        Ok((evidence::workloads(&joined, &range), api.warnings.iter().map(|warning| printable(warning)).collect()))
+        Ok((evidence::workloads(&joined, &range), api.warnings.iter().map(|warning| printable_name(warning)).collect()))
     }
 
     /// Returns the evidence of a workload in the range before `end`.
