@@ -88,11 +88,17 @@ _syscallmon() {
             syscallmon__subcmd__help__subcmd__policy,list)
                 cmd="syscallmon__subcmd__help__subcmd__policy__subcmd__list"
                 ;;
+            syscallmon__subcmd__help__subcmd__policy,print)
+                cmd="syscallmon__subcmd__help__subcmd__policy__subcmd__print"
+                ;;
             syscallmon__subcmd__help__subcmd__policy,relearn)
                 cmd="syscallmon__subcmd__help__subcmd__policy__subcmd__relearn"
                 ;;
             syscallmon__subcmd__help__subcmd__policy,show)
                 cmd="syscallmon__subcmd__help__subcmd__policy__subcmd__show"
+                ;;
+            syscallmon__subcmd__help__subcmd__policy,test)
+                cmd="syscallmon__subcmd__help__subcmd__policy__subcmd__test"
                 ;;
             syscallmon__subcmd__help__subcmd__profile,check)
                 cmd="syscallmon__subcmd__help__subcmd__profile__subcmd__check"
@@ -124,11 +130,17 @@ _syscallmon() {
             syscallmon__subcmd__policy,list)
                 cmd="syscallmon__subcmd__policy__subcmd__list"
                 ;;
+            syscallmon__subcmd__policy,print)
+                cmd="syscallmon__subcmd__policy__subcmd__print"
+                ;;
             syscallmon__subcmd__policy,relearn)
                 cmd="syscallmon__subcmd__policy__subcmd__relearn"
                 ;;
             syscallmon__subcmd__policy,show)
                 cmd="syscallmon__subcmd__policy__subcmd__show"
+                ;;
+            syscallmon__subcmd__policy,test)
+                cmd="syscallmon__subcmd__policy__subcmd__test"
                 ;;
             syscallmon__subcmd__policy__subcmd__help,approve)
                 cmd="syscallmon__subcmd__policy__subcmd__help__subcmd__approve"
@@ -145,11 +157,17 @@ _syscallmon() {
             syscallmon__subcmd__policy__subcmd__help,list)
                 cmd="syscallmon__subcmd__policy__subcmd__help__subcmd__list"
                 ;;
+            syscallmon__subcmd__policy__subcmd__help,print)
+                cmd="syscallmon__subcmd__policy__subcmd__help__subcmd__print"
+                ;;
             syscallmon__subcmd__policy__subcmd__help,relearn)
                 cmd="syscallmon__subcmd__policy__subcmd__help__subcmd__relearn"
                 ;;
             syscallmon__subcmd__policy__subcmd__help,show)
                 cmd="syscallmon__subcmd__policy__subcmd__help__subcmd__show"
+                ;;
+            syscallmon__subcmd__policy__subcmd__help,test)
+                cmd="syscallmon__subcmd__policy__subcmd__help__subcmd__test"
                 ;;
             syscallmon__subcmd__profile,check)
                 cmd="syscallmon__subcmd__profile__subcmd__check"
@@ -582,7 +600,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__help__subcmd__policy)
-            opts="list show approve forget relearn export"
+            opts="list show approve forget relearn export test print"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -651,6 +669,20 @@ _syscallmon() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        syscallmon__subcmd__help__subcmd__policy__subcmd__print)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         syscallmon__subcmd__help__subcmd__policy__subcmd__relearn)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -666,6 +698,20 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__help__subcmd__policy__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        syscallmon__subcmd__help__subcmd__policy__subcmd__test)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -834,7 +880,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__policy)
-            opts="-h --url --username --password-file --ca-file --output --help list show approve forget relearn export help"
+            opts="-h --url --username --password-file --ca-file --output --help list show approve forget relearn export test print help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -982,7 +1028,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__policy__subcmd__help)
-            opts="list show approve forget relearn export help"
+            opts="list show approve forget relearn export test print help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1065,6 +1111,20 @@ _syscallmon() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        syscallmon__subcmd__policy__subcmd__help__subcmd__print)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         syscallmon__subcmd__policy__subcmd__help__subcmd__relearn)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1093,7 +1153,55 @@ _syscallmon() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        syscallmon__subcmd__policy__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         syscallmon__subcmd__policy__subcmd__list)
+            opts="-h --url --username --password-file --ca-file --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        syscallmon__subcmd__policy__subcmd__print)
             opts="-h --url --username --password-file --ca-file --output --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1168,6 +1276,84 @@ _syscallmon() {
                 return 0
             fi
             case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        syscallmon__subcmd__policy__subcmd__test)
+            opts="-h --workload --call --against --prometheus --range --prometheus-username --prometheus-password-file --prometheus-token-file --prometheus-ca-file --prometheus-header --prometheus-timeout --url --username --password-file --ca-file --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workload)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --call)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --against)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --range)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -30,7 +30,7 @@ complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "run" -d 'Coun
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
-complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "policy" -d 'Show policies, and show and change baselines (learned calls)'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "policy" -d 'Test and show policies, and show and change baselines (learned calls)'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "profile" -d 'Generate seccomp profiles from what workloads call, and check, compare and explain profiles'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "record" -d 'Record the system calls of one command, or of every workload of this host'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "replay" -d 'Serve a recording of `syscallmon record` over HTTP, like a live daemon'
@@ -239,20 +239,22 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.cgr
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand man" -s h -l help -d 'Print help'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -l url -d 'URL of the daemon' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -l username -d 'User name, as in the web.config.file of the daemon' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -l password-file -d 'File with the password' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -l username -d 'User name, as in the web.config.file of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -l password-file -d 'File with the password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "list" -d 'List the policies and the baselines'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "show" -d 'Print a baseline with its calls'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "list" -d 'List the policies and the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "show" -d 'Print a baseline with its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "test" -d 'Test policies before they are in force: which policy and line decide about a call, and what would have alarmed'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "print" -d 'Print the built-in policy as YAML'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l url -d 'URL of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l password-file -d 'File with the password' -r -F
@@ -303,12 +305,39 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l workload -d 'Workload to read, as a selector of PromQL by its labels: namespace="shop",owner=~"web|api"' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l call -d 'Call of the workload, such as mount or ia32:openat; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l against -d 'Recording of `syscallmon record`, of a host or of one command; repeatable' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus -d 'URL of a Prometheus, Thanos or Mimir that scrapes syscallmon. A path is kept, such as /prometheus of Mimir' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l range -d 'How far to look back: 12h, 7d. A long range finds calls that are rare' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus-username -d 'User name for Prometheus' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus-password-file -d 'File with the password for Prometheus' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus-token-file -d 'File with the bearer token for Prometheus' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus-ca-file -d 'File with CA certificates (PEM) for Prometheus; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus-header -d 'HTTP header of each query, such as X-Scope-OrgID=tenant for Mimir. Repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus-timeout -d 'Maximum duration of one query' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l username -d 'User name, as in the web.config.file of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l password-file -d 'File with the password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
+json\t'JSON, as from the API'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -l username -d 'User name, as in the web.config.file of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -l password-file -d 'File with the password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
+json\t'JSON, as from the API'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the policies and the baselines'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print a baseline with its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "test" -d 'Test policies before they are in force: which policy and line decide about a call, and what would have alarmed'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "print" -d 'Print the built-in policy as YAML'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and not __fish_seen_subcommand_from generate check diff explain self help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and not __fish_seen_subcommand_from generate check diff explain self help" -f -a "generate" -d 'Generate a seccomp profile from what a workload calls'
@@ -522,7 +551,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fi
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "completions" -d 'Print completions for a shell'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "policy" -d 'Show policies, and show and change baselines (learned calls)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "policy" -d 'Test and show policies, and show and change baselines (learned calls)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "profile" -d 'Generate seccomp profiles from what workloads call, and check, compare and explain profiles'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "record" -d 'Record the system calls of one command, or of every workload of this host'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "replay" -d 'Serve a recording of `syscallmon record` over HTTP, like a live daemon'
@@ -534,6 +563,8 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_s
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "test" -d 'Test policies before they are in force: which policy and line decide about a call, and what would have alarmed'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "print" -d 'Print the built-in policy as YAML'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "generate" -d 'Generate a seccomp profile from what a workload calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "check" -d 'Check a seccomp profile against what a workload calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "diff" -d 'Show the calls about which two seccomp profiles decide differently'

@@ -314,7 +314,7 @@ fn a_policy_that_extends_the_built_in_one_keeps_its_protection() {
     );
     let guard = Guard::start(&policy, &[]);
     let [ptrace, mount, kcmp, reboot] =
-        [libc::SYS_ptrace, libc::SYS_mount, libc::SYS_kcmp, libc::SYS_reboot].map(|nr| number(nr));
+        [libc::SYS_ptrace, libc::SYS_mount, libc::SYS_kcmp, libc::SYS_reboot].map(number);
     KnownCalls::run(&[&"calls", &cgroup.path(), &ptrace, &"2", &mount, &"3", &kcmp, &"4", &reboot, &"5"]);
     KnownCalls::run(&[&"calls", &plain.path(), &mount, &"3"]);
     let severities = |lines: Vec<Value>| -> BTreeMap<String, String> {

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs::File,
     io::{BufReader, Read},
@@ -47,7 +47,7 @@ pub(super) struct Alarms {
     /// Number of calls that cannot be judged: without a workload, or of another architecture.
     unjudged: u64,
     /// Policies that learn, of workloads that were judged.
-    learning: BTreeMap<Arc<str>, ()>,
+    learning: BTreeSet<Arc<str>>,
 }
 
 /// A call, whether it was denied, and the policy.
@@ -62,7 +62,7 @@ struct Alarm {
 
 /// A recording whose calls are judged.
 pub(super) enum ObservedSource {
-    Host { reader: Reader<BufReader<GzDecoder<File>>>, player: Player, table: Arc<CallTable> },
+    Host { reader: Box<Reader<BufReader<GzDecoder<File>>>>, player: Box<Player>, table: Arc<CallTable> },
     Command { recording: Box<CommandRecording>, metadata: Labels, table: CallTable },
 }
 
@@ -77,9 +77,9 @@ impl ObservedSource {
             let reader = Reader::open(files::open(path)?, Limits::default()).map_err(|error| error.problem);
             let reader = reader.with_context(|| format!("cannot read {shown}"))?;
             let started = Instant::now();
-            let player = Player::new(reader.header(), started, Limits::default());
+            let player = Box::new(Player::new(reader.header(), started, Limits::default()));
             let table = reader.header().facts(started).calls;
-            return Ok(Self::Host { reader, player, table });
+            return Ok(Self::Host { reader: Box::new(reader), player, table });
         }
         let text = files::read(path).with_context(|| format!("cannot read {shown}"))?;
         let recording = CommandRecording::from_json(&text).with_context(|| format!("cannot use {shown}"))?;
@@ -188,7 +188,7 @@ impl Alarms {
     ) {
         let Some(policy) = policies.of(metadata).filter(|_| count > 0) else { return };
         if policy.learn().is_some() && self.learning.len() < MAX_ALARMS {
-            self.learning.insert(Arc::clone(policy.name()), ());
+            self.learning.insert(Arc::clone(policy.name()));
         }
         let (Some(unexpected), _) = judge(policies, policy, metadata, call) else { return };
         let key = (table.call(call), is_denied, Arc::clone(policy.name()));
@@ -240,7 +240,7 @@ impl Alarms {
         if self.omitted > 0 {
             let _ = writeln!(text, "More than {MAX_ALARMS} alarms: the others are not listed.");
         }
-        for policy in self.learning.keys() {
+        for policy in &self.learning {
             let _ = writeln!(text, "The policy {policy} learns: other calls of its workloads would have been learned.");
         }
         if self.unjudged > 0 {
@@ -259,7 +259,7 @@ impl Alarms {
             })
         };
         let alarms: Vec<Value> = self.sorted().into_iter().map(alarm).collect();
-        let learning: Vec<&str> = self.learning.keys().map(AsRef::as_ref).collect();
+        let learning: Vec<&str> = self.learning.iter().map(AsRef::as_ref).collect();
         json!({
             "alarms": alarms, "alarms_omitted": self.omitted, "learning_policies": learning,
             "unjudged_calls": self.unjudged,

@@ -72,7 +72,7 @@ enum PolicyAction {
     Allow(Allow),
     /// Print a seccomp profile that allows the calls of a baseline.
     Export(Export),
-    Test(Trial),
+    Test(Box<Trial>),
     /// Print the built-in policy as YAML.
     Print,
 }

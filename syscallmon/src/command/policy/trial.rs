@@ -41,7 +41,7 @@ pub(super) struct Trial {
     #[command(flatten)]
     workload: WorkloadFlag,
 
-    /// Call of the workload, such as mount, ia32:openat or io_uring:openat; repeatable.
+    /// Call of the workload, such as mount or ia32:openat; repeatable.
     #[arg(long, value_name = "CALL", requires = "selector")]
     call: Vec<String>,
 
@@ -136,7 +136,9 @@ impl Trial {
             let table = CallTable::native();
             let Some(policies) = self.load(&table) else { return Ok(ExitCode::from(TROUBLE)) };
             let (workloads, warnings) = on_runtime(self.prometheus.workloads(url, workload, SystemTime::now()))?;
-            warnings.iter().for_each(|warning| note(&format!("warning: the server warns: {warning}")));
+            for warning in warnings {
+                note(&format!("warning: the server warns: {warning}"));
+            }
             alarms.judge_observed(&policies, &table, &workloads);
         }
         match format {

@@ -139,30 +139,32 @@ impl LabelPattern {
                     .add(node.at, format_args!("match: expected a name or glob in quotes (did you mean {number:?}?)"));
                 return None;
             }
-            Value::Map(forms) => match forms.as_slice() {
-                [(key, value)] => match (key.text(), value.text()) {
-                    (Some("regex"), Some(regex)) => return Some(Self::Regex(regex.to_owned())),
-                    (Some("not"), Some(glob)) => return Some(Self::NotGlob(glob.to_owned())),
-                    (Some("regex" | "not"), None) => {}
-                    _ => {
-                        let suggestion = suggestion(key.text().unwrap_or_default(), ["regex", "not"]);
-                        let unknown = key.describe();
-                        mistakes.add(
-                            key.at,
-                            format_args!("match: unknown key {unknown}{suggestion}: expected regex or not"),
-                        );
-                        return None;
-                    }
-                },
-                _ => {
-                    mistakes.add(node.at, "match: expected either regex or not");
-                    return None;
-                }
-            },
+            Value::Map(forms) => return Self::of_form(node, forms, mistakes),
             Value::Null | Value::List(_) => {}
         }
         let expected = "expected a name or glob in quotes, {regex: ...} or {not: ...}";
         mistakes.add(node.at, format_args!("match: {expected}, not {}", node.describe()));
+        None
+    }
+
+    /// Reads `{regex: ...}` or `{not: ...}`.
+    fn of_form(node: &Node, forms: &[(Node, Node)], mistakes: &mut Mistakes) -> Option<Self> {
+        let [(key, value)] = forms else {
+            mistakes.add(node.at, "match: expected either regex or not");
+            return None;
+        };
+        match (key.text(), value.text()) {
+            (Some("regex"), Some(regex)) => return Some(Self::Regex(regex.to_owned())),
+            (Some("not"), Some(glob)) => return Some(Self::NotGlob(glob.to_owned())),
+            (Some("regex" | "not"), None) => {
+                mistakes.add(value.at, format_args!("match: expected text, not {}", value.describe()));
+            }
+            _ => {
+                let suggestion = suggestion(key.text().unwrap_or_default(), ["regex", "not"]);
+                let unknown = key.describe();
+                mistakes.add(key.at, format_args!("match: unknown key {unknown}{suggestion}: expected regex or not"));
+            }
+        }
         None
     }
 

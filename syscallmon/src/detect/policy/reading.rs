@@ -35,7 +35,7 @@ pub(super) fn read_whole<T, E: serde::de::Error>(read: impl FnOnce(&mut Mistakes
     let mut mistakes = Mistakes::default();
     let value = read(&mut mistakes);
     let is_right = mistakes.count() == 0;
-    let all = || mistakes.into_found().iter().map(|mistake| mistake.to_string()).collect::<Vec<_>>().join("; ");
+    let all = || mistakes.into_found().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     value.filter(|_| is_right).ok_or_else(|| E::custom(all()))
 }
 

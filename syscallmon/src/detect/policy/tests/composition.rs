@@ -1,6 +1,6 @@
 //! Properties of policies that extend each other.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use proptest::{prelude::*, sample::subsequence};
 
@@ -62,15 +62,15 @@ fn quoted(items: &[impl ToString]) -> String {
 impl Lists {
     fn yaml(&self, name: &str, extends: Option<&str>) -> String {
         let mut yaml = format!("- name: {name}\n  match: [{{namespace: shop}}]\n  allow: {}\n", quoted(&self.allow));
-        yaml += &format!("  deny: {}\n", quoted(&self.deny));
+        let _ = writeln!(yaml, "  deny: {}", quoted(&self.deny));
         // A root without an expected call needs another key.
         let extends = extends.map_or_else(String::new, |extends| format!("  extends: {extends}\n"));
         yaml += &extends;
         if let Some(critical) = &self.critical {
-            yaml += &format!("  critical: {}\n", quoted(critical));
+            let _ = writeln!(yaml, "  critical: {}", quoted(critical));
         }
         if let Some(severity) = self.severity {
-            yaml += &format!("  severity: {severity}\n");
+            let _ = writeln!(yaml, "  severity: {severity}");
         }
         let exceptions: Vec<String> = self
             .exceptions
