@@ -30,7 +30,8 @@ pub enum WaitsFor {
     /// The first call.
     FirstCall,
     /// The end of `at_least`.
-    AtLeast,
+    #[serde(rename = "at_least")]
+    MinimumTime,
     /// A time of `quiet_for` without a new call.
     Quiet,
 }
@@ -55,7 +56,7 @@ impl Progress {
             None => WaitsFor::Policy,
             Some(_) if !is_alive => WaitsFor::Workload,
             Some(_) if baseline.size() == 0 => WaitsFor::FirstCall,
-            Some(learn) if baseline.learned_for < learn.at_least => WaitsFor::AtLeast,
+            Some(learn) if baseline.learned_for < learn.at_least => WaitsFor::MinimumTime,
             Some(_) => WaitsFor::Quiet,
         });
         let missing = [(baseline.partial, Operation::Start), (!baseline.stop_seen, Operation::Stop)];
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(waits(&learning, None, true), Some(WaitsFor::Policy));
         assert_eq!(waits(&learning, Some(LEARN), false), Some(WaitsFor::Workload));
         assert_eq!(waits(&baseline(false), Some(LEARN), true), Some(WaitsFor::FirstCall));
-        assert_eq!(waits(&learning, Some(LEARN), true), Some(WaitsFor::AtLeast));
+        assert_eq!(waits(&learning, Some(LEARN), true), Some(WaitsFor::MinimumTime));
         (learning.learned_for, learning.quiet_for) = (Duration::from_hours(26), Duration::from_mins(59));
         let progress = Progress::of(&learning, Some(LEARN), true);
         assert_eq!((progress.waits_for, progress.guards_in), (Some(WaitsFor::Quiet), Some(Duration::from_mins(1))));
