@@ -10,7 +10,7 @@ use crate::detect::{Baseline, Learn, Phase};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// Time with a running workload until it guards at the earliest; absent if it guards, and without a policy.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::document::in_seconds_if_some")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     pub guards_in: Option<Duration>,
     /// Why it does not guard yet; absent if it guards.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,8 @@ impl Progress {
     #[must_use]
     pub fn of(baseline: &Baseline, learn: Option<Learn>, is_alive: bool) -> Self {
         let learn = learn.filter(|_| baseline.state == Phase::Learning);
-        let guards_in = learn.map(|learn| remaining(baseline, learn));
+        // To the second.
+        let guards_in = learn.map(|learn| Duration::from_secs(remaining(baseline, learn).as_secs()));
         let waits_for = (baseline.state == Phase::Learning).then(|| match learn {
             None => WaitsFor::Policy,
             Some(_) if !is_alive => WaitsFor::Workload,
