@@ -110,7 +110,7 @@ fn signal(server: &mut Running<'_>, signal: Signal) -> Result<()> {
 
 fn rename(from: &Path) -> Result<()> {
     let to = from.with_extension("log.1");
-    fs::rename(&from, to).with_context(|| format!("cannot rename {}", from.display()))
+    fs::rename(from, to).with_context(|| format!("cannot rename {}", from.display()))
 }
 
 fn rotate_nginx(server: &mut Running<'_>) -> Result<()> {
