@@ -76,6 +76,9 @@ _syscallmon() {
             syscallmon__subcmd__help,seccomp-profile)
                 cmd="syscallmon__subcmd__help__subcmd__seccomp__subcmd__profile"
                 ;;
+            syscallmon__subcmd__help__subcmd__policy,allow)
+                cmd="syscallmon__subcmd__help__subcmd__policy__subcmd__allow"
+                ;;
             syscallmon__subcmd__help__subcmd__policy,approve)
                 cmd="syscallmon__subcmd__help__subcmd__policy__subcmd__approve"
                 ;;
@@ -115,6 +118,9 @@ _syscallmon() {
             syscallmon__subcmd__help__subcmd__profile,self)
                 cmd="syscallmon__subcmd__help__subcmd__profile__subcmd__self"
                 ;;
+            syscallmon__subcmd__policy,allow)
+                cmd="syscallmon__subcmd__policy__subcmd__allow"
+                ;;
             syscallmon__subcmd__policy,approve)
                 cmd="syscallmon__subcmd__policy__subcmd__approve"
                 ;;
@@ -141,6 +147,9 @@ _syscallmon() {
                 ;;
             syscallmon__subcmd__policy,test)
                 cmd="syscallmon__subcmd__policy__subcmd__test"
+                ;;
+            syscallmon__subcmd__policy__subcmd__help,allow)
+                cmd="syscallmon__subcmd__policy__subcmd__help__subcmd__allow"
                 ;;
             syscallmon__subcmd__policy__subcmd__help,approve)
                 cmd="syscallmon__subcmd__policy__subcmd__help__subcmd__approve"
@@ -600,8 +609,22 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__help__subcmd__policy)
-            opts="list show approve forget relearn export test print"
+            opts="list show approve forget relearn allow export test print"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        syscallmon__subcmd__help__subcmd__policy__subcmd__allow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -880,8 +903,42 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__policy)
-            opts="-h --url --username --password-file --ca-file --output --help list show approve forget relearn export test print help"
+            opts="-h --url --username --password-file --ca-file --output --help list show approve forget relearn allow export test print help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        syscallmon__subcmd__policy__subcmd__allow)
+            opts="-h --url --username --password-file --ca-file --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1028,8 +1085,22 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__policy__subcmd__help)
-            opts="list show approve forget relearn export test print help"
+            opts="list show approve forget relearn allow export test print help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        syscallmon__subcmd__policy__subcmd__help__subcmd__allow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

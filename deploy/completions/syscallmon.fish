@@ -239,22 +239,23 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.cgr
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand man" -s h -l help -d 'Print help'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -l url -d 'URL of the daemon' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -l username -d 'User name, as in the web.config.file of the daemon' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -l password-file -d 'File with the password' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l username -d 'User name, as in the web.config.file of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l password-file -d 'File with the password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "list" -d 'List the policies and the baselines'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "show" -d 'Print a baseline with its calls'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "test" -d 'Test policies before they are in force: which policy and line decide about a call, and what would have alarmed'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "print" -d 'Print the built-in policy as YAML'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export test print help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "list" -d 'List the policies and the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "show" -d 'Print a baseline with its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "allow" -d 'Print the narrowest exception for violations, as YAML for the policy that reported them'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "test" -d 'Test policies before they are in force: which policy and line decide about a call, and what would have alarmed'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "print" -d 'Print the built-in policy as YAML'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l url -d 'URL of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l password-file -d 'File with the password' -r -F
@@ -290,6 +291,13 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -l username -d 'User name, as in the web.config.file of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -l password-file -d 'File with the password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
+json\t'JSON, as from the API'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l format -d 'Format of the profile' -r -f -a "oci\t'JSON of the OCI runtime specification: runc, crun, Docker, Podman, Compose, Kubernetes (localhost)'
 spo\t'`SeccompProfile` of the security-profiles-operator, v1 (cluster-wide)'
 spo-v1beta1\t'`SeccompProfile` of the security-profiles-operator, v1beta1 (in a namespace)'
@@ -335,6 +343,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "allow" -d 'Print the narrowest exception for violations, as YAML for the policy that reported them'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "test" -d 'Test policies before they are in force: which policy and line decide about a call, and what would have alarmed'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "print" -d 'Print the built-in policy as YAML'
@@ -562,6 +571,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_s
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "allow" -d 'Print the narrowest exception for violations, as YAML for the policy that reported them'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "test" -d 'Test policies before they are in force: which policy and line decide about a call, and what would have alarmed'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "print" -d 'Print the built-in policy as YAML'

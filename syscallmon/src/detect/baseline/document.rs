@@ -311,14 +311,6 @@ pub(crate) fn in_seconds<S: Serializer>(duration: &Duration, serializer: S) -> R
     humantime_serde::serialize(&Duration::from_secs(duration.as_secs()), serializer)
 }
 
-/// The same for a duration that may be absent.
-pub(super) fn in_seconds_if_some<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    match duration {
-        Some(duration) => in_seconds(duration, serializer),
-        None => serializer.serialize_none(),
-    }
-}
-
 impl fmt::Display for LearnedFrom {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(time) = self.time else { return Ok(()) };

@@ -10,7 +10,7 @@ use crate::detect::{Baseline, Learn, Phase};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// Time with a running workload until it guards at the earliest; absent if it guards, and without a policy.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::document::in_seconds_if_some")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     pub guards_in: Option<Duration>,
     /// Why it does not guard yet; absent if it guards.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,7 +30,8 @@ pub enum WaitsFor {
     /// The first call.
     FirstCall,
     /// The end of `at_least`.
-    AtLeast,
+    #[serde(rename = "at_least")]
+    MinimumTime,
     /// A time of `quiet_for` without a new call.
     Quiet,
 }
@@ -50,12 +51,13 @@ impl Progress {
     #[must_use]
     pub fn of(baseline: &Baseline, learn: Option<Learn>, is_alive: bool) -> Self {
         let learn = learn.filter(|_| baseline.state == Phase::Learning);
-        let guards_in = learn.map(|learn| remaining(baseline, learn));
+        // To the second.
+        let guards_in = learn.map(|learn| Duration::from_secs(remaining(baseline, learn).as_secs()));
         let waits_for = (baseline.state == Phase::Learning).then(|| match learn {
             None => WaitsFor::Policy,
             Some(_) if !is_alive => WaitsFor::Workload,
             Some(_) if baseline.size() == 0 => WaitsFor::FirstCall,
-            Some(learn) if baseline.learned_for < learn.at_least => WaitsFor::AtLeast,
+            Some(learn) if baseline.learned_for < learn.at_least => WaitsFor::MinimumTime,
             Some(_) => WaitsFor::Quiet,
         });
         let missing = [(baseline.partial, Operation::Start), (!baseline.stop_seen, Operation::Stop)];
@@ -104,7 +106,7 @@ mod tests {
         assert_eq!(waits(&learning, None, true), Some(WaitsFor::Policy));
         assert_eq!(waits(&learning, Some(LEARN), false), Some(WaitsFor::Workload));
         assert_eq!(waits(&baseline(false), Some(LEARN), true), Some(WaitsFor::FirstCall));
-        assert_eq!(waits(&learning, Some(LEARN), true), Some(WaitsFor::AtLeast));
+        assert_eq!(waits(&learning, Some(LEARN), true), Some(WaitsFor::MinimumTime));
         (learning.learned_for, learning.quiet_for) = (Duration::from_hours(26), Duration::from_mins(59));
         let progress = Progress::of(&learning, Some(LEARN), true);
         assert_eq!((progress.waits_for, progress.guards_in), (Some(WaitsFor::Quiet), Some(Duration::from_mins(1))));

@@ -129,8 +129,9 @@ fn exceptions(violations: &[Violation], policies: &[PolicyRow]) -> Result<Vec<Ex
     let mut exceptions: Vec<Exception> = exceptions.into_values().collect();
     let mut names: BTreeSet<String> = policies.iter().map(|policy| policy.name.clone()).collect();
     for exception in exceptions.iter_mut().filter(|exception| exception.is_new_policy) {
-        let free = (1..).map(|number| numbered(&exception.name, number)).find(|name| !names.contains(name));
-        exception.name = free.expect("there are finitely many policies");
+        // One more than there are names.
+        let free = (1..names.len() + 2).map(|number| numbered(&exception.name, number));
+        exception.name = free.into_iter().find(|name| !names.contains(name)).expect("one name of them is free");
         names.insert(exception.name.clone());
     }
     Ok(exceptions)

@@ -7,7 +7,7 @@ use crate::workload::{Label, Labels};
 /// Letters and digits of the suffixes that Kubernetes generates (`k8s.io/apimachinery/pkg/util/rand`).
 const GENERATED: &str = "bcdfghjklmnpqrstvwxz2456789";
 
-/// Length of the last generated part of a pod's name, and the possible lengths of the hash of a ReplicaSet before it.
+/// Length of the last generated part of a pod's name, and the possible lengths of the hash before it.
 const SUFFIX: usize = 5;
 const HASH: std::ops::RangeInclusive<usize> = 6..=10;
 

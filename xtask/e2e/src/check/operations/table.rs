@@ -1,6 +1,6 @@
 //! The servers and their operations.
 
-use std::{fs, path::PathBuf, thread, time::Duration};
+use std::{fs, path::Path, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 const REDIS: &[&str] =
     &["setpriv", "--reuid=redis", "--regid=redis", "--clear-groups", "redis-server", "/data/redis.conf"];
-/// As the entry point of the image of PostgreSQL: the first start creates the database.
+/// As the entry point of the image of `PostgreSQL`: the first start creates the database.
 const POSTGRES: &str = "PATH=$PATH:/usr/lib/postgresql/15/bin; export LC_ALL=C.UTF-8
     [ -s /data/db/pg/PG_VERSION ] || initdb -D /data/db/pg --auth=trust --no-sync >/dev/null || exit 1
     exec postgres -D /data/db/pg -p PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories=/tmp \
@@ -108,14 +108,14 @@ fn signal(server: &mut Running<'_>, signal: Signal) -> Result<()> {
     Ok(())
 }
 
-fn rename(from: PathBuf) -> Result<()> {
+fn rename(from: &Path) -> Result<()> {
     let to = from.with_extension("log.1");
-    fs::rename(&from, to).with_context(|| format!("cannot rename {}", from.display()))
+    fs::rename(from, to).with_context(|| format!("cannot rename {}", from.display()))
 }
 
 fn rotate_nginx(server: &mut Running<'_>) -> Result<()> {
     for name in ["access.log", "error.log"] {
-        rename(server.file(name))?;
+        rename(&server.file(name))?;
     }
     server.signal(Signal::USR1)?;
     wait_for("a new log", TIMEOUT, || Ok(server.file("access.log").exists().then_some(())))
@@ -126,7 +126,7 @@ fn copy_pages(server: &mut Running<'_>) -> Result<()> {
 }
 
 fn rotate_redis(server: &mut Running<'_>) -> Result<()> {
-    rename(server.file("log/redis.log"))?;
+    rename(&server.file("log/redis.log"))?;
     // Redis opens its log for each message.
     save(server)?;
     ensure!(server.file("log/redis.log").exists(), "redis has not written a new log");
