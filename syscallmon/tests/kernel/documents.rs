@@ -93,19 +93,22 @@ fn run(command: &str, directory: &Path) -> String {
     answer.into_owned()
 }
 
-#[cfg(target_arch = "x86_64")]
+/// A policy that reports, and one that learns.
+fn policies(watched: &TestCgroup, learned: &TestCgroup) -> String {
+    format!(
+        "  - name: backup\n    match: [{{cgroup: {}}}]\n    allow: ['@default']\n    critical: [keyctl]\n  \
+         - name: web\n    match: [{{cgroup: {}}}]\n    learn: {{quiet_for: 1h, at_least: 1h}}\n",
+        watched.label(),
+        learned.label()
+    )
+}
+
 #[test]
 fn commands_of_the_documents_work_and_answer_what_is_shown() {
     let all: Vec<Example> = DOCUMENTS.into_iter().flat_map(|(name, text)| examples(name, text)).collect();
     assert!(all.len() > 12 && all.iter().filter(|example| example.shown.is_some()).count() > 3, "{all:#?}");
     let [watched, learned] = ["documents", "learned"].map(TestCgroup::new);
-    let policies = format!(
-        "  - name: backup\n    match: [{{cgroup: {}}}]\n    allow: ['@default']\n    critical: [keyctl]\n  \
-         - name: web\n    match: [{{cgroup: {}}}]\n    learn: {{quiet_for: 1h, at_least: 1h}}\n",
-        watched.label(),
-        learned.label()
-    );
-    let guard = Guard::start(&policies, &["--poll.interval=200ms"]);
+    let guard = Guard::start(&policies(&watched, &learned), &["--poll.interval=200ms"]);
     let calls = |cgroup: &TestCgroup| {
         let numbers = [libc::SYS_keyctl, libc::SYS_getitimer].map(number);
         KnownCalls::run(&[&"calls", &cgroup.path(), &numbers[0], &"5", &numbers[1], &"3"]);
