@@ -173,7 +173,8 @@ mod tests {
             let (mut all, mut kept) = (Vec::new(), Vec::new());
             texts(&whole, &mut all);
             texts(&line, &mut kept);
-            for text in kept {
+            // The message of fewer calls names fewer.
+            for text in kept.into_iter().filter(|text| *text != line["message"]) {
                 let is_part = |part: &str| all.iter().any(|whole| whole.starts_with(part));
                 prop_assert!(all.contains(&text) || text.strip_suffix('\u{2026}').is_some_and(is_part), "{text:?}");
             }
