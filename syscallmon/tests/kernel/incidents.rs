@@ -99,8 +99,8 @@ fn names(incident: &Value) -> Vec<&str> {
 /// A script that makes each of these calls by a program of its own.
 fn script(program: &str, cgroup: &str, calls: &[(&str, i64)]) -> String {
     let line = |(_, nr): &(&str, i64)| format!("{program} calls {cgroup} {} 1;", number(*nr));
-    // The shell does not replace itself by the last program.
-    format!("{} :", calls.iter().map(line).collect::<String>())
+    // The shell lives on for a moment, so that it is found. It does not replace itself by the last program.
+    format!("{} {program} sleeps {cgroup} 60 50000000; :", calls.iter().map(line).collect::<String>())
 }
 
 #[test]

@@ -163,7 +163,9 @@ fn of_processes_that_had_ended_too_early_those_with_one_parent_are_one_tree() {
     };
     let id = test.join(made("web", "mount", gone(41, 40)));
     assert_eq!(test.join(made("web", "bpf", gone(42, 40))), id);
+    assert_eq!(test.incident(id).process.as_ref().unwrap().pid, 41);
     assert_eq!(test.join(made("web", "setns", process(40, "sh", &[]))), id, "the parent itself");
+    assert_eq!(test.incident(id).process.as_ref().unwrap().pid, 40, "it is the root");
     assert_ne!(test.join(made("web", "ptrace", gone(51, 50))), id);
     assert_ne!(test.join(made("db", "mount", gone(43, 40))), id);
 }
