@@ -57,7 +57,7 @@ fn extract(image: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn find(bytes: &[u8]) -> Option<Vec<u8>> {
-    let places = bytes.windows(BLOB.len()).enumerate().filter(|(_, window)| *window == BLOB);
+    let mut places = bytes.windows(BLOB.len()).enumerate().filter(|(_, window)| *window == BLOB);
     places.find_map(|(at, _)| blob(&bytes[at..])).map(<[u8]>::to_vec)
 }
 
