@@ -187,13 +187,16 @@ impl Record {
         if let Some(line) = Some(json_line(self)).filter(is_short) {
             return line;
         }
-        let mut short = self.shortened();
+        let (mut short, message) = (self.shortened(), self.message());
         loop {
-            if let Some(line) = Some(json_line(&short)).filter(is_short) {
+            let mut json = serde_json::to_value(&short).expect(CANNOT_FAIL);
+            // It also names calls that are left out.
+            json["message"] = message.as_str().into();
+            if let Some(line) = Some(json_line(&json)).filter(is_short) {
                 return line;
             }
             if !short.omit_calls() {
-                return line_of_short_texts(&serde_json::to_value(&short).expect(CANNOT_FAIL));
+                return line_of_short_texts(&json);
             }
         }
     }

@@ -57,7 +57,8 @@ pub(super) fn tree(process: &Process, procfs: &Path, command_lines: CommandLines
     }
     // Only the topmost one can be the container's init: others may have a pid namespace of their own.
     if statuses.last().is_some_and(|status| status.is_init) {
-        (ancestors.pop(), statuses.pop());
+        ancestors.pop();
+        statuses.pop();
     }
     let root = ancestors.len().checked_sub(1).zip(statuses.last()).map(|(index, status)| {
         let Ancestor { pid, comm, exe } = process.parents[index].clone();

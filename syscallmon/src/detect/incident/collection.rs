@@ -145,7 +145,8 @@ impl Incidents {
             let parts = [pid.as_str(), &started, &earlier.to_string()].map(str::to_owned);
             StableId::of("incident", parts.iter().map(String::as_str).chain(labels.iter().copied()))
         };
-        (0..).map(id).find(|id| !self.kept.contains(id)).expect("there are more numbers than incidents")
+        let mut ids = (0..=self.kept.len() as u64).map(id);
+        ids.find(|id| !self.kept.contains(id)).expect("there are more numbers than incidents")
     }
 
     /// Removes the indexes of evicted incidents, and notices those with changes.

@@ -38,6 +38,8 @@ pub(super) struct KeptIncident {
     /// The highest severity that was noticed.
     noticed: Option<Severity>,
     is_resolved: bool,
+    /// Whether its process is the root of the tree, and not one that had ended before it was looked up.
+    has_root: bool,
 }
 
 impl KeptIncident {
@@ -65,6 +67,7 @@ impl KeptIncident {
             due: None,
             noticed: None,
             is_resolved: false,
+            has_root: false,
         }
     }
 
@@ -79,8 +82,11 @@ impl KeptIncident {
         incident.started = incident.started.min(violation.time);
         incident.last_seen = incident.last_seen.max(violation.last_seen);
         incident.metadata = violation.metadata.clone();
-        if incident.process.is_none() {
-            incident.process = violation.process.as_ref().map(root);
+        if let Some(process) = &violation.process
+            && (incident.process.is_none() || (!self.has_root && !is_alone(process)))
+        {
+            incident.process = Some(root(process));
+            self.has_root = !is_alone(process);
         }
         if known.is_some() {
             if let Some(call) = incident.calls.iter_mut().find(|call| is_same(call, violation)) {
@@ -195,11 +201,15 @@ fn own_key(process: &Process) -> ProcessKey {
     ProcessKey { pid: process.pid, started: process.tree.started }
 }
 
+/// Whether a process had ended before it was looked up, so its tree is unknown.
+fn is_alone(process: &Process) -> bool {
+    process.tree.ancestors.is_empty() && process.tree.started.is_none()
+}
+
 /// Returns the processes of its tree that are known by a violation: the root, the process, and those between. Of a
 /// process that had ended before it was looked up, only the parent is known, by its id.
 pub(super) fn tree(process: &Process) -> impl Iterator<Item = ProcessKey> {
-    let is_alone = process.tree.ancestors.is_empty() && process.tree.started.is_none();
-    let parent = process.parents.first().filter(|_| is_alone);
+    let parent = process.parents.first().filter(|_| is_alone(process));
     let parent = parent.map(|parent| ProcessKey { pid: parent.pid, started: None });
     parent.into_iter().chain(process.tree.ancestors.iter().rev().copied()).chain([own_key(process)])
 }
