@@ -48,7 +48,7 @@ pub enum Verb {
     Pictures(pictures::Args),
     /// Measure what the daemon costs, and compare that with the limits
     Bench(bench::Args),
-    /// Check the API of a daemon against its OpenAPI document
+    /// Check the API of a daemon against its document
     Api(api::Args),
     /// Check the licences, versions and sources of dependencies
     Deny(deny::Args),

@@ -164,7 +164,9 @@ mod tests {
     fn refusals_of_the_api_are_json() {
         let is_api = |pieces: &[&str]| {
             let mut beginning = Beginning::default();
-            pieces.iter().for_each(|piece| beginning.push(piece.as_bytes()));
+            for piece in pieces {
+                beginning.push(piece.as_bytes());
+            }
             beginning.is_api()
         };
         assert!(is_api(&["GET /a", "pi/v1/violations?a b HTTP/1.1"]) && is_api(&["\r\nPOST /api/v1 x"]));

@@ -1,4 +1,4 @@
-//! `cargo xtask api`: checks the API of a real daemon against its OpenAPI document, with tools that know neither.
+//! `cargo xtask api`: checks the API of a real daemon against its document, with tools that know neither.
 
 use std::{
     fs,
