@@ -375,9 +375,8 @@ impl Detector {
             let baseline = baselines.begin_or_get(key, (policy.name(), *learn), time, is_partial)?;
             Some((key, baseline))
         });
-        let Some((key, baseline)) = baseline else {
-            return (policies.judge_unlearned(policy, metadata, call), Basis::NoBaseline);
-        };
+        let without = || (policies.judge_unlearned(policy, metadata, call), Basis::NoBaseline);
+        let Some((key, baseline)) = baseline else { return without() };
         // A sibling of a learned call is not enough for a critical call.
         let learned = if policy.is_critical(call) { baseline.calls() } else { baseline.expected() };
         let found = if baseline.state == Phase::Guarding {

@@ -7,6 +7,7 @@
 mod invariants;
 mod seen;
 mod series;
+mod stops;
 #[cfg(test)]
 mod tests;
 mod workloads;
@@ -25,7 +26,7 @@ use crate::{
     fair_share::Tenant,
     snapshot::{Counts, DeniedKey, SlotCounts, Snapshot, SortedCounts},
     syscalls::CallId,
-    workload::{CgroupIdentity, Label, Labels, ResolvedWorkload, Workload},
+    workload::{CgroupIdentity, Labels, ResolvedWorkload, Workload},
 };
 
 /// The state of one workload.
@@ -344,21 +345,11 @@ impl Model {
         self.view.workloads.contains(workload)
     }
 
-    /// Returns the number of ends of a workload: of its containers, or of its cgroup.
-    #[must_use]
-    pub fn stops(&self, workload: &Workload) -> u64 {
-        self.view.workloads.get(workload).map_or(0, |totals| totals.stops)
-    }
-
     /// Removes freed slots after their last counts were applied. The next counts begin at 0.
     pub fn forget_slots(&mut self, freed: &[u32], now: Instant) {
         for &slot in freed {
             let left = self.leave(slot, now);
-            if let Some(totals) = left.and_then(|workload| self.view.workloads.get_mut(&workload)) {
-                // A unit can have many cgroups, and a container has one slot for all of its own.
-                let is_end = totals.is_gone() || totals.metadata.get(Label::ContainerId).is_some();
-                totals.stops += u64::from(is_end);
-            }
+            self.note_stop(left.as_ref());
         }
     }
 

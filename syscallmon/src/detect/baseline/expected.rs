@@ -59,7 +59,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_call_with_power_is_expected_unless_it_or_a_sibling_was_learned(ids in prop::collection::vec(0_u16..1500, 0..30)) {
+        fn no_call_with_power_is_expected_unless_it_was_learned(ids in prop::collection::vec(0_u16..1500, 0..30)) {
             let table = CallTable::x86_64();
             let learned: BTreeSet<CallId> =
                 ids.into_iter().map(CallId).filter(|id| danger::of(table.call(*id).syscall).is_none()).collect();

@@ -6,12 +6,14 @@ mod document;
 mod expected;
 mod key;
 mod progress;
+mod view;
 
 pub(crate) use self::document::in_seconds;
 pub use self::{
     capacity::MAX_BASELINES,
-    collection::{BaselineChange, Baselines, BaselinesView, RETENTION, Removed, StoreStatus},
+    collection::{BaselineChange, Baselines, RETENTION, Removed, StoreStatus},
     document::{Baseline, BaselineError, LearnedFrom, Phase},
     key::{BaselineKey, BaselineKeyError},
     progress::{Operation, Progress, WaitsFor},
+    view::BaselinesView,
 };

@@ -161,7 +161,9 @@ mod tests {
             others in prop::array::uniform3("([a-z]{1,4}|[\\PC\n*?\\[\\]]{1,6})"),
         ) {
             let labels = [Label::Runtime, Label::Container, Label::ContainerId];
-            let of = |values: &[String; 3]| Labels::new(labels.into_iter().zip(values.iter().map(|value| value.as_str().into())));
+            let of = |values: &[String; 3]| {
+                Labels::new(labels.into_iter().zip(values.iter().map(|value| value.as_str().into())))
+            };
             let (known, other) = (of(&values), of(&others));
             let yaml = Selector::of(&known).unwrap().yaml;
             prop_assert!(yaml.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{yaml}");
