@@ -19,7 +19,7 @@ use crate::{
     policies::{Guard, container, text},
 };
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Calls that the default profile of container runtimes does not allow, and that have no effect without arguments.
 const CALLS: [(&str, i64); 8] = [
