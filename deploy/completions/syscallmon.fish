@@ -101,15 +101,16 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.str
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l state.directory -d 'Directory for baselines of policies that learn; created with the first baseline, if its parent directory exists. [default: /var/lib/syscallmon]' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l state.baseline-retention -d 'How long to keep a baseline that no workload uses; approved baselines are never removed. [default: 40days]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.log -d 'Where to write each violation as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.log -d 'Where to write each incident as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.command-line -d 'How much of command lines to report: redacted (without values that look like secrets), full, program or none. [default: redacted]' -r -f -a "redacted\t'All arguments; values that look like a password, token or key are replaced by `[redacted]`'
 full\t'All arguments, unchanged'
 program\t'Only the first argument, the name of the program'
 none\t'No arguments'"
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.repeat-interval -d 'Minimum time between two reports (log lines, webhooks, Events) of a violation that continues. [default: 1h]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.incident-window -d 'Unexpected calls of one workload and process tree are one incident, and one alert, if each is made within this time after the last one. [default: 10m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.repeat-interval -d 'Minimum time between two reports (log lines, webhooks, Events) of an incident without new calls. [default: 1h]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.rate-limit -d 'Maximum new alerts for each workload, policy and severity; one summary stands for the rest. All violations are counted. [default: 20/10m]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.resolve-after -d 'An alert is resolved when its call has not occurred for this time. [default: 15m]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.kubernetes-events -d 'Whether to create a Kubernetes Event on the pod for each violation; requires the rights to create and patch events. [default: false]' -r -f -a "true\t''
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.resolve-after -d 'An incident and its alert are resolved when none of its calls has occurred for this time. [default: 15m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.kubernetes-events -d 'Whether to create a Kubernetes Event on the pod for each incident; requires the rights to create and patch events. [default: false]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.url -d 'Send alerts to the Alertmanager at this URL (http:// or https://, with host and port); repeatable: each gets all alerts' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.labels -d 'Additional label for every alert, such as cluster=prod; repeatable' -r
@@ -117,7 +118,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.aler
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.bearer-token-file -d 'File with the bearer token; read again for each request' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.username -d 'User name for basic authentication; requires password-file' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.password-file -d 'File with the password; read again for each request' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.url -d 'Post each violation to this URL, as the JSON of alert.log' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.url -d 'Post each incident to this URL, as the JSON of alert.log' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.template -d 'Text to post instead; {{ message }} is replaced by the field message of that JSON, escaped for a JSON string' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.content-type -d 'Content-Type of the request. [default: application/json]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.headers -d 'Additional header, such as \'X-Scope: prod\'; repeatable' -r
@@ -203,15 +204,16 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.s
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l state.directory -d 'Directory for baselines of policies that learn; created with the first baseline, if its parent directory exists. [default: /var/lib/syscallmon]' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l state.baseline-retention -d 'How long to keep a baseline that no workload uses; approved baselines are never removed. [default: 40days]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.log -d 'Where to write each violation as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.log -d 'Where to write each incident as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.command-line -d 'How much of command lines to report: redacted (without values that look like secrets), full, program or none. [default: redacted]' -r -f -a "redacted\t'All arguments; values that look like a password, token or key are replaced by `[redacted]`'
 full\t'All arguments, unchanged'
 program\t'Only the first argument, the name of the program'
 none\t'No arguments'"
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.repeat-interval -d 'Minimum time between two reports (log lines, webhooks, Events) of a violation that continues. [default: 1h]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.incident-window -d 'Unexpected calls of one workload and process tree are one incident, and one alert, if each is made within this time after the last one. [default: 10m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.repeat-interval -d 'Minimum time between two reports (log lines, webhooks, Events) of an incident without new calls. [default: 1h]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.rate-limit -d 'Maximum new alerts for each workload, policy and severity; one summary stands for the rest. All violations are counted. [default: 20/10m]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.resolve-after -d 'An alert is resolved when its call has not occurred for this time. [default: 15m]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.kubernetes-events -d 'Whether to create a Kubernetes Event on the pod for each violation; requires the rights to create and patch events. [default: false]' -r -f -a "true\t''
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.resolve-after -d 'An incident and its alert are resolved when none of its calls has occurred for this time. [default: 15m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.kubernetes-events -d 'Whether to create a Kubernetes Event on the pod for each incident; requires the rights to create and patch events. [default: false]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.url -d 'Send alerts to the Alertmanager at this URL (http:// or https://, with host and port); repeatable: each gets all alerts' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.labels -d 'Additional label for every alert, such as cluster=prod; repeatable' -r
@@ -219,7 +221,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.al
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.bearer-token-file -d 'File with the bearer token; read again for each request' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.username -d 'User name for basic authentication; requires password-file' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.password-file -d 'File with the password; read again for each request' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.url -d 'Post each violation to this URL, as the JSON of alert.log' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.url -d 'Post each incident to this URL, as the JSON of alert.log' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.template -d 'Text to post instead; {{ message }} is replaced by the field message of that JSON, escaped for a JSON string' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.content-type -d 'Content-Type of the request. [default: application/json]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.headers -d 'Additional header, such as \'X-Scope: prod\'; repeatable' -r
@@ -491,15 +493,16 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l policy.
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l state.directory -d 'Directory for baselines of policies that learn; created with the first baseline, if its parent directory exists. [default: /var/lib/syscallmon]' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l state.baseline-retention -d 'How long to keep a baseline that no workload uses; approved baselines are never removed. [default: 40days]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.log -d 'Where to write each violation as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.log -d 'Where to write each incident as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.command-line -d 'How much of command lines to report: redacted (without values that look like secrets), full, program or none. [default: redacted]' -r -f -a "redacted\t'All arguments; values that look like a password, token or key are replaced by `[redacted]`'
 full\t'All arguments, unchanged'
 program\t'Only the first argument, the name of the program'
 none\t'No arguments'"
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.repeat-interval -d 'Minimum time between two reports (log lines, webhooks, Events) of a violation that continues. [default: 1h]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.incident-window -d 'Unexpected calls of one workload and process tree are one incident, and one alert, if each is made within this time after the last one. [default: 10m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.repeat-interval -d 'Minimum time between two reports (log lines, webhooks, Events) of an incident without new calls. [default: 1h]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.rate-limit -d 'Maximum new alerts for each workload, policy and severity; one summary stands for the rest. All violations are counted. [default: 20/10m]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.resolve-after -d 'An alert is resolved when its call has not occurred for this time. [default: 15m]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.kubernetes-events -d 'Whether to create a Kubernetes Event on the pod for each violation; requires the rights to create and patch events. [default: false]' -r -f -a "true\t''
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.resolve-after -d 'An incident and its alert are resolved when none of its calls has occurred for this time. [default: 15m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.kubernetes-events -d 'Whether to create a Kubernetes Event on the pod for each incident; requires the rights to create and patch events. [default: false]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.alertmanager.url -d 'Send alerts to the Alertmanager at this URL (http:// or https://, with host and port); repeatable: each gets all alerts' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.alertmanager.labels -d 'Additional label for every alert, such as cluster=prod; repeatable' -r
@@ -507,7 +510,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.a
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.alertmanager.bearer-token-file -d 'File with the bearer token; read again for each request' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.alertmanager.username -d 'User name for basic authentication; requires password-file' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.alertmanager.password-file -d 'File with the password; read again for each request' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.webhook.url -d 'Post each violation to this URL, as the JSON of alert.log' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.webhook.url -d 'Post each incident to this URL, as the JSON of alert.log' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.webhook.template -d 'Text to post instead; {{ message }} is replaced by the field message of that JSON, escaped for a JSON string' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.webhook.content-type -d 'Content-Type of the request. [default: application/json]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l alert.webhook.headers -d 'Additional header, such as \'X-Scope: prod\'; repeatable' -r
