@@ -7,8 +7,8 @@ use super::{
     *,
 };
 use crate::{
-    snapshot::ErrorKey,
-    syscalls::{CallTable, Errno},
+    snapshot::{DeniedKey, ErrorKey},
+    syscalls::{CallId, CallTable, Errno},
     workload::{Label, REMAINDER},
 };
 

@@ -3,6 +3,7 @@
 //! Pure: the module takes snapshots and names, does no I/O, and reads no clock. The kernel's counts begin at 0 when a
 //! cgroup gets its slot. Totals here only grow by differences between two snapshots.
 
+mod delta;
 #[cfg(test)]
 mod invariants;
 mod seen;
@@ -19,13 +20,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::delta::Delta;
 use self::seen::CallTimes;
 pub use self::series::{Granularities, Granularity, SeriesLayout};
 pub use self::workloads::ModelView;
 use crate::{
     fair_share::Tenant,
-    snapshot::{Counts, DeniedKey, SlotCounts, Snapshot, SortedCounts},
-    syscalls::CallId,
+    snapshot::{Counts, SlotCounts, Snapshot},
     workload::{CgroupIdentity, Labels, ResolvedWorkload, Workload},
 };
 
@@ -67,46 +68,6 @@ pub struct Model {
     /// Maximum series of all workloads together, and the layout of series.
     most_series: usize,
     layout: Arc<SeriesLayout>,
-}
-
-/// New calls of a workload since the last snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delta {
-    /// The workload, with all of its metadata.
-    pub named: ResolvedWorkload,
-    /// Its cgroup; of several, the one that came last.
-    pub cgroup_id: u64,
-    /// The workload that had these counts before, if any.
-    pub before: Option<Workload>,
-    /// Number of each call, without container init.
-    pub calls: SortedCounts<CallId>,
-    /// Number of denials of each call, except with `ENOSYS`, because programs fall back from such calls.
-    pub denied: SortedCounts<CallId>,
-}
-
-impl Delta {
-    fn new(named: ResolvedWorkload, cgroup_id: u64, counts: &Counts) -> Self {
-        Self {
-            named,
-            cgroup_id,
-            before: None,
-            calls: counts.calls.since(&counts.container_init),
-            denied: counts.denied.iter().filter_map(denied).collect(),
-        }
-    }
-
-    /// Whether there are calls to judge.
-    fn has_calls_to_judge(&self) -> bool {
-        self.named.workload.is_judged() && self.calls.len() + self.denied.len() > 0
-    }
-}
-
-/// A denied call and its count; `None` for calls without a name of their own, and for `ENOSYS`.
-fn denied((denial, &attempts): (DeniedKey, &u64)) -> Option<(CallId, u64)> {
-    match denial {
-        DeniedKey::Of(call) => Some((call, attempts)),
-        DeniedKey::Unsupported(_) | DeniedKey::Other => None,
-    }
 }
 
 /// The part of a slot's counts that totals contain.

@@ -1,7 +1,9 @@
 //! The document of the API describes what the API does: paths, methods, parameters, and every field of answers.
 
+mod schema;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -19,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
+use self::schema::{Fields, close, fields_of, note};
 use super::{
     calls::CallsQuery, incidents::IncidentsQuery, profile::ProfileQuery, violations::ViolationsQuery,
     workloads::WorkloadsQuery, *,
@@ -247,59 +250,13 @@ async fn unknown_parameters_are_errors_everywhere() {
     }
 }
 
-/// Refuses fields that a schema does not name.
-fn close(schema: &mut Value) {
-    match schema {
-        Value::Object(object) => {
-            if object.contains_key("properties") {
-                object.entry("additionalProperties").or_insert(false.into());
-            }
-            object.values_mut().for_each(close);
-        }
-        Value::Array(items) => items.iter_mut().for_each(close),
-        _ => {}
-    }
-}
-
-/// Notes which fields of the components' schemas a value has.
-fn note(document: &Value, schema: &Value, value: &Value, seen: &mut BTreeMap<String, BTreeSet<String>>, at: &str) {
-    if let Some(path) = schema["$ref"].as_str() {
-        let path = path.strip_prefix('#').unwrap();
-        return note(document, document.pointer(path).unwrap(), value, seen, path);
-    }
-    if let Some(properties) = schema["properties"].as_object() {
-        for (name, schema) in properties {
-            if let Some(value) = value.get(name) {
-                seen.entry(at.to_owned()).or_default().insert(name.clone());
-                note(document, schema, value, seen, &format!("{at}/{name}"));
-            }
-        }
-    }
-    for item in value.as_array().into_iter().flatten() {
-        note(document, &schema["items"], item, seen, &format!("{at}[]"));
-    }
-}
-
-/// Returns all fields of the components' schemas, in the same form.
-fn fields_of(schema: &Value, at: &str, all: &mut BTreeMap<String, BTreeSet<String>>) {
-    if let Some(properties) = schema["properties"].as_object() {
-        for (name, schema) in properties {
-            all.entry(at.to_owned()).or_default().insert(name.clone());
-            fields_of(schema, &format!("{at}/{name}"), all);
-        }
-    }
-    if schema.get("items").is_some() {
-        fields_of(&schema["items"], &format!("{at}[]"), all);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_have_the_fields_of_the_document_and_no_others() {
     let (router, owned) = router();
     let document = the_document(&router).await;
     let mut closed = document.clone();
     close(&mut closed);
-    let mut seen = BTreeMap::new();
+    let mut seen = Fields::new();
     let mut check = |path: &str, answer: &Answered| {
         let method = if path.ends_with("{action}") { "post" } else { "get" };
         let mut response = &document["paths"][path][method]["responses"][answer.status.as_str()];
@@ -327,7 +284,7 @@ async fn answers_have_the_fields_of_the_document_and_no_others() {
         check(&path, &ask(&router, Method::GET, &format!("{path}?limit=two")).await);
     }
     owned.baselines().relearn(&KIND.parse().unwrap(), MOMENT);
-    let mut all = BTreeMap::new();
+    let mut all = Fields::new();
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         fields_of(schema, &format!("/components/schemas/{name}"), &mut all);
     }

@@ -1,0 +1,47 @@
+//! What a snapshot adds to a workload.
+
+use crate::{
+    snapshot::{Counts, DeniedKey, SortedCounts},
+    syscalls::CallId,
+    workload::{ResolvedWorkload, Workload},
+};
+
+/// New calls of a workload since the last snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delta {
+    /// The workload, with all of its metadata.
+    pub named: ResolvedWorkload,
+    /// Its cgroup; of several, the one that came last.
+    pub cgroup_id: u64,
+    /// The workload that had these counts before, if any.
+    pub before: Option<Workload>,
+    /// Number of each call, without container init.
+    pub calls: SortedCounts<CallId>,
+    /// Number of denials of each call, except with `ENOSYS`, because programs fall back from such calls.
+    pub denied: SortedCounts<CallId>,
+}
+
+impl Delta {
+    pub(super) fn new(named: ResolvedWorkload, cgroup_id: u64, counts: &Counts) -> Self {
+        Self {
+            named,
+            cgroup_id,
+            before: None,
+            calls: counts.calls.since(&counts.container_init),
+            denied: counts.denied.iter().filter_map(denied).collect(),
+        }
+    }
+
+    /// Whether there are calls to judge.
+    pub(super) fn has_calls_to_judge(&self) -> bool {
+        self.named.workload.is_judged() && self.calls.len() + self.denied.len() > 0
+    }
+}
+
+/// A denied call and its count; `None` for calls without a name of their own, and for `ENOSYS`.
+fn denied((denial, &attempts): (DeniedKey, &u64)) -> Option<(CallId, u64)> {
+    match denial {
+        DeniedKey::Of(call) => Some((call, attempts)),
+        DeniedKey::Unsupported(_) | DeniedKey::Other => None,
+    }
+}
