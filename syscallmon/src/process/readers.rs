@@ -150,8 +150,8 @@ impl ProcessReaders {
         Self { shared, next: 0 }
     }
 
-    /// Starts a look-up for a process of this tenant, in the container or unit with a cgroup of this name; `None` if the
-    /// tenant has used its share. Never waits.
+    /// Starts a look-up for a process of this tenant, in the container or unit with a cgroup of this name; `None` if
+    /// the tenant has used its share. Never waits.
     pub fn ask(&mut self, tenant: &Tenant, process: &Process, container: &Arc<str>) -> Option<Ticket> {
         self.next += 1;
         let (ticket, deadline) = (self.next, Instant::now() + LOOKUP_TIMEOUT);

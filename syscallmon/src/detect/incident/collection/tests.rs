@@ -321,7 +321,9 @@ fn op() -> impl Strategy<Value = Op> {
     let process = prop::option::of((40..48_u32, prop::collection::vec(40..48_u32, 0..3)));
     let call = (0..PODS.len(), 0..CALLS.len(), process, 1..4_u64, any::<bool>());
     prop_oneof![
-        6 => call.prop_map(|(pod, call, process, times, is_critical)| Op::Call { pod, call, process, times, is_critical }),
+        6 => call.prop_map(|(pod, call, process, times, is_critical)| {
+            Op::Call { pod, call, process, times, is_critical }
+        }),
         1 => (0..900_u64).prop_map(Op::Pass),
         2 => Just(Op::Take),
     ]
