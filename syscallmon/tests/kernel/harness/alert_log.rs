@@ -4,10 +4,11 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-/// Returns the lines in a file.
+/// Returns the lines in a file, without one that is being written.
 pub(crate) fn lines(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON")).collect()
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON")).collect()
 }
 
 /// Returns the calls of all incidents in a file, each once in its newest state, with the fields `kind`, `workload` and
