@@ -123,8 +123,9 @@ fn commands_of_the_documents_work_and_answer_what_is_shown() {
         let violation = answer["data"]["violations"].get(0)?.clone();
         violation["process"]["comm"].is_string().then_some(violation)
     });
-    let kind = wait_for("a baseline with calls", Duration::from_secs(20), || {
+    let kind = wait_for("a baseline with calls, and its store", Duration::from_secs(20), || {
         let answer = json("/api/v1/policies");
+        answer["data"]["store"]["up"].as_bool()?;
         let baseline = answer["data"]["baselines"].get(0)?.clone();
         (baseline["calls"].as_u64() > Some(0)).then(|| baseline["kind"].as_str().unwrap().to_owned())
     });

@@ -118,10 +118,13 @@ fn the_api_and_the_landing_page_show_the_workload() {
     assert_eq!((status, &answer["status"]), (200, &"success".into()));
     let workload = &answer["data"]["workloads"][0];
     assert_eq!(workload["workload"]["cgroup"], cgroup.label());
+    let getppid = &workload["syscalls"][0];
     assert_eq!(
-        workload["syscalls"][0],
-        serde_json::json!({"abi": std::env::consts::ARCH, "syscall": "getppid", "calls": count})
+        (&getppid["abi"], &getppid["syscall"], &getppid["calls"]),
+        (&std::env::consts::ARCH.into(), &"getppid".into(), &count.into())
     );
+    let [first, last] = ["first_seen", "last_seen"].map(|field| getppid[field].as_f64().expect("seconds since 1970"));
+    assert!(1.7e9 < first && first <= last, "{getppid}");
     let abi = std::env::consts::ARCH;
     let errors = serde_json::json!([
         {"abi": abi, "syscall": "openat", "errno": "ENOENT", "errors": 5},
