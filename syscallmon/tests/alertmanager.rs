@@ -96,6 +96,8 @@ fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 struct Delivery {
     alerts: Alerts,
     incidents: Mutex<Incidents>,
+    /// The time for incidents.
+    now: Mutex<Instant>,
     _runtime: Runtime,
 }
 
@@ -124,7 +126,7 @@ impl Delivery {
             tasks.detach_all();
             alerts
         });
-        Self { alerts, incidents: Mutex::default(), _runtime: runtime }
+        Self { alerts, incidents: Mutex::default(), now: Mutex::new(Instant::now()), _runtime: runtime }
     }
 
     /// A process of a workload, of its own process tree, makes a critical call for the `count`th time.
@@ -137,8 +139,12 @@ impl Delivery {
     fn notify_of(&self, syscall: &'static str, count: u64, severity: Severity, root: u32) {
         let labels = [(Label::Namespace, "shop"), (Label::Pod, "web-1"), (Label::Container, "web \"1\" \u{e9}")];
         let labels = Labels::new(labels.map(|(label, value)| (label, value.into())));
-        let tree =
-            ProcessTree { started: Some(1), ancestors: vec![ProcessKey { pid: root, started: Some(1) }], root: None };
+        let tree = ProcessTree {
+            started: Some(1),
+            ancestors: vec![ProcessKey { pid: root, started: Some(1) }],
+            knows_parent: true,
+            root: None,
+        };
         let (comm, parents) = ("sh".to_owned(), Vec::new());
         let process = Process { pid: root + 1, tid: 1, uid: 0, comm, exe: None, command_line: None, parents, tree };
         let violation = Violation {
@@ -156,10 +162,11 @@ impl Delivery {
             reason: Reason::NotAllowed,
             runtime_default_allows: false,
         };
-        let (mut incidents, now) = (self.incidents.lock().unwrap(), Instant::now());
-        incidents.join(violation, count == 1, now);
+        let (mut incidents, mut now) = (self.incidents.lock().unwrap(), self.now.lock().unwrap());
+        incidents.join(violation, count == 1, *now);
         // Without waiting for more calls.
-        for notice in incidents.take_notices(now + Duration::from_secs(1)) {
+        *now += Duration::from_secs(1);
+        for notice in incidents.take_notices(*now) {
             self.alerts.notify(notice);
         }
     }

@@ -28,6 +28,8 @@ pub struct ProcessTree {
     pub started: Option<u64>,
     /// Its ancestors inside, the nearest first, without the container's init.
     pub ancestors: Vec<ProcessKey>,
+    /// Whether the cgroup of its parent was read, so it is known whether the parent is inside.
+    pub knows_parent: bool,
     /// The last of these ancestors: the root of the tree. If there is none, the process is the root.
     pub root: Option<Box<Process>>,
 }
@@ -75,7 +77,9 @@ pub(super) fn tree(process: &Process, procfs: &Path, command_lines: CommandLines
             tree: ProcessTree { started: ancestors[index].started, ..ProcessTree::default() },
         })
     });
-    ProcessTree { started, ancestors, root }
+    let has_cgroup = |parent: &Ancestor| read(procfs.join(parent.pid.to_string()).join("cgroup")).is_some();
+    let knows_parent = !container.is_empty() && process.parents.first().is_some_and(has_cgroup);
+    ProcessTree { started, ancestors, knows_parent, root }
 }
 
 /// Whether a process is in the cgroup of this name, or below. The name of a group of transient units has a `*`.
@@ -185,6 +189,10 @@ mod tests {
         assert_eq!(process.tree.root.unwrap().parents[0].comm, "containerd-shim");
         let shell = looked_up(procfs.path(), (50, "sh"), (10, "containerd-shim"), CONTAINER);
         assert_eq!((pids(&shell), shell.tree.root), (vec![], None), "it is the root");
+        let gone = looked_up(procfs.path(), (52, "id"), (10, "containerd-shim"), CONTAINER);
+        assert_eq!((pids(&gone), gone.tree.started, gone.tree.knows_parent), (vec![], None, true));
+        let all_gone = looked_up(procfs.path(), (52, "id"), (53, "sh"), CONTAINER);
+        assert!(!all_gone.tree.knows_parent);
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Detector {
             let provisional = self.provisional.take(from);
             if to.workload.is_one() && self.is_judged_alike(from, to) {
                 self.violations.rename(from, &to.workload);
-                self.incidents.rename(from, &to.workload);
+                self.incidents.rename(from, &to.workload, Instant::now());
                 continue;
             }
             self.violations.forget_all_of(from);

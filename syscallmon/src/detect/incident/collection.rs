@@ -98,15 +98,15 @@ impl Incidents {
             self.processes.insert((violation.workload.clone(), key.pid), (id, key));
         }
         self.newest.insert(violation.workload.clone(), id);
-        self.keep(id, kept);
+        self.keep(id, kept, now);
         id
     }
 
     /// Keeps an incident as the newest of its tenant, if there is room. One without room is noticed as well.
-    fn keep(&mut self, id: StableId, kept: KeptIncident) {
+    fn keep(&mut self, id: StableId, kept: KeptIncident, now: Instant) {
         let (tenant, severity, bytes) = (kept.incident.tenant(), kept.incident.severity, kept.bytes());
         let evicted = self.kept.put(tenant, severity.into(), id, kept, bytes);
-        self.discard(evicted);
+        self.discard(evicted, now);
     }
 
     /// Returns the incident that a violation joins.
@@ -150,11 +150,11 @@ impl Incidents {
     }
 
     /// Removes the indexes of evicted incidents, and notices those with changes.
-    fn discard(&mut self, evicted: Vec<(StableId, KeptIncident)>) {
+    fn discard(&mut self, evicted: Vec<(StableId, KeptIncident)>, now: Instant) {
         for (id, mut kept) in evicted {
             self.unlink(id, &kept);
             if kept.due.is_some() {
-                self.ready.push(kept.notice());
+                self.ready.push(kept.notice(now));
             }
         }
     }
@@ -193,7 +193,7 @@ impl Incidents {
             && due <= now
         {
             self.due.pop_first();
-            notices.extend(self.kept.get_mut(&id).map(KeptIncident::notice));
+            notices.extend(self.kept.get_mut(&id).map(|kept| kept.notice(now)));
         }
         notices
     }
@@ -216,12 +216,12 @@ impl Incidents {
         }
         for id in old {
             let kept = self.kept.remove(&id);
-            self.discard(kept.map(|kept| (id, kept)).into_iter().collect());
+            self.discard(kept.map(|kept| (id, kept)).into_iter().collect(), now);
         }
     }
 
     /// Renames a workload.
-    pub fn rename(&mut self, from: &Workload, to: &Workload) {
+    pub fn rename(&mut self, from: &Workload, to: &Workload, now: Instant) {
         self.newest.remove(from);
         for id in self.of_workload(from) {
             let Some(mut kept) = self.kept.remove(&id) else { continue };
@@ -235,7 +235,7 @@ impl Incidents {
             }
             self.newest.entry(to.clone()).or_insert(id);
             self.due.extend(kept.due.map(|due| (due, id)));
-            self.keep(id, kept);
+            self.keep(id, kept, now);
         }
     }
 

@@ -305,8 +305,8 @@ impl Scene<'_> {
     }
 }
 
-/// Whether there is one alert for each attempt in a pod: each is a process tree of its own. Other containers of the host
-/// may have alerts, too.
+/// Whether there is one alert for each attempt in a pod: each is a process tree of its own. Other containers may have
+/// alerts, too.
 fn has_alerts_of_all(alertmanager: &Alertmanager, pod: &str) -> Result<bool> {
     let text = |call: &str, abi: &str| if abi == "x86_64" { call.to_owned() } else { format!("{call} ({abi})") };
     let counts = ATTEMPTS.iter().map(|(_, call, abi)| alerts_of(alertmanager, pod, &text(call, abi)));

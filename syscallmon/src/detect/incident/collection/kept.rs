@@ -18,7 +18,8 @@ use crate::{
 /// Maximum processes of an incident that are remembered.
 const MAX_PROCESSES: usize = 32;
 
-/// Changes within this time are one notice. The first critical call of an incident does not wait.
+/// Changes within this time are one notice. A critical call does not wait if it is the first one, or the last notice is
+/// older.
 const COALESCE: Duration = Duration::from_secs(1);
 
 /// Memory for each remembered process and violation, with the indexes.
@@ -38,6 +39,8 @@ pub(super) struct KeptIncident {
     /// The highest severity that was noticed.
     noticed: Option<Severity>,
     is_resolved: bool,
+    /// When it was last noticed.
+    noticed_at: Option<Instant>,
     /// Whether its process is the root of the tree, and not one that had ended before it was looked up.
     has_root: bool,
 }
@@ -67,6 +70,7 @@ impl KeptIncident {
             due: None,
             noticed: None,
             is_resolved: false,
+            noticed_at: None,
             has_root: false,
         }
     }
@@ -107,10 +111,16 @@ impl KeptIncident {
         (self.active, self.is_resolved) = (now, false);
     }
 
-    /// Returns when a change is noticed: a first critical call and repeats at once, other calls together.
+    /// Returns when a change is noticed: repeats and a first critical call at once, other critical calls a while after
+    /// the last notice, and lesser calls with those that follow.
     pub(super) fn due_after(&self, is_call: bool, severity: Severity, now: Instant) -> Instant {
         let is_worse = self.noticed.is_none_or(|noticed| noticed < severity);
-        let due = if is_call && !(severity == Severity::Critical && is_worse) { now + COALESCE } else { now };
+        let due = match severity {
+            _ if !is_call => now,
+            Severity::Critical if is_worse => now,
+            Severity::Critical => self.noticed_at.map_or(now, |noticed| now.max(noticed + COALESCE)),
+            Severity::Info | Severity::Warning => now + COALESCE,
+        };
         match self.due {
             // A repeat does not hasten calls that wait for others.
             Some(before) if !is_call => before,
@@ -130,14 +140,14 @@ impl KeptIncident {
         self.processes[known..].to_vec()
     }
 
-    pub(super) fn notice(&mut self) -> IncidentNotice {
+    pub(super) fn notice(&mut self, now: Instant) -> IncidentNotice {
         let state = match (self.noticed, self.news.is_empty()) {
             (None, _) => IncidentState::New,
             (Some(_), false) => IncidentState::Grown,
             (Some(_), true) => IncidentState::Repeated,
         };
         Arc::make_mut(&mut self.incident).state = state;
-        (self.noticed, self.due) = (Some(self.incident.severity), None);
+        (self.noticed, self.noticed_at, self.due) = (Some(self.incident.severity), Some(now), None);
         IncidentNotice { incident: Arc::clone(&self.incident), news: std::mem::take(&mut self.news) }
     }
 
@@ -201,13 +211,14 @@ fn own_key(process: &Process) -> ProcessKey {
     ProcessKey { pid: process.pid, started: process.tree.started }
 }
 
-/// Whether a process had ended before it was looked up, so its tree is unknown.
+/// Whether a process and its parent had ended before they were looked up, so its tree is unknown.
 fn is_alone(process: &Process) -> bool {
-    process.tree.ancestors.is_empty() && process.tree.started.is_none()
+    let ProcessTree { started, ancestors, knows_parent, .. } = &process.tree;
+    ancestors.is_empty() && started.is_none() && !knows_parent
 }
 
-/// Returns the processes of its tree that are known by a violation: the root, the process, and those between. Of a
-/// process that had ended before it was looked up, only the parent is known, by its id.
+/// Returns the processes of its tree that are known by a violation: the root, the process, and those between. If
+/// that is unknown, the parent, by its id.
 pub(super) fn tree(process: &Process) -> impl Iterator<Item = ProcessKey> {
     let parent = process.parents.first().filter(|_| is_alone(process));
     let parent = parent.map(|parent| ProcessKey { pid: parent.pid, started: None });

@@ -34,7 +34,7 @@ fn process(pid: u32, comm: &str, ancestors: &[u32]) -> Process {
     };
     let root = ancestors.last().map(|&root| Box::new(of(root, "root", ProcessTree::default())));
     let ancestors = ancestors.iter().copied().map(key).collect();
-    of(pid, comm, ProcessTree { started: key(pid).started, ancestors, root })
+    of(pid, comm, ProcessTree { started: key(pid).started, ancestors, knows_parent: true, root })
 }
 
 fn made(pod: &str, syscall: &'static str, process: impl Into<Option<Process>>) -> Violation {
@@ -101,7 +101,7 @@ fn an_intruder_s_burst_is_one_incident_and_one_notice_that_a_critical_call_haste
         assert_eq!(test.join(made("web", syscall, process(pid, syscall, &[40]))), id);
         assert_eq!(test.notices(), []);
     }
-    assert_eq!(test.incidents.due(), Some(test.now + SECOND * 4 / 5));
+    assert_eq!(test.incidents.due(), Some(test.now + SECOND * 7 / 10));
     test.now += SECOND;
     let all = vec!["mount", "unshare", "ptrace", "bpf", "chmod"];
     assert_eq!(test.notices(), [(IncidentState::Grown, all, 3)]);
@@ -127,6 +127,18 @@ fn a_warning_is_noticed_after_a_second() {
 }
 
 #[test]
+fn a_critical_call_waits_only_shortly_after_another() {
+    let mut test = Test::new();
+    test.join(made("web", "mount", process(40, "sh", &[])));
+    test.notices();
+    test.now += SECOND;
+    test.join(made("web", "bpf", process(40, "sh", &[])));
+    assert_eq!(test.notices(), [(IncidentState::Grown, vec!["mount", "bpf"], 1)]);
+    test.join(made("web", "setns", process(40, "sh", &[])));
+    assert_eq!((test.notices(), test.incidents.due()), (vec![], Some(test.now + SECOND)));
+}
+
+#[test]
 fn other_trees_and_workloads_are_incidents_of_their_own() {
     let mut test = Test::new();
     let first = test.join(made("web", "mount", process(41, "mount", &[40])));
@@ -147,7 +159,7 @@ fn a_process_whose_parents_have_ended_belongs_to_their_tree() {
     assert_eq!(test.join(made("web", "setns", process(43, "evil", &[42]))), id);
     // It had ended before it was looked up: only the kernel's parent is known.
     let mut gone = process(44, "evil", &[]);
-    gone.tree.started = None;
+    (gone.tree.started, gone.tree.knows_parent) = (None, false);
     gone.parents = vec![Ancestor { pid: 41, comm: "sh".to_owned(), exe: None }];
     assert_eq!(test.join(made("web", "ptrace", gone)), id);
 }
@@ -157,7 +169,7 @@ fn of_processes_that_had_ended_too_early_those_with_one_parent_are_one_tree() {
     let mut test = Test::new();
     let gone = |pid, parent| {
         let mut gone = process(pid, "mount", &[]);
-        gone.tree.started = None;
+        (gone.tree.started, gone.tree.knows_parent) = (None, false);
         gone.parents = vec![Ancestor { pid: parent, comm: "sh".to_owned(), exe: None }];
         gone
     };
@@ -167,6 +179,10 @@ fn of_processes_that_had_ended_too_early_those_with_one_parent_are_one_tree() {
     assert_eq!(test.join(made("web", "setns", process(40, "sh", &[]))), id, "the parent itself");
     assert_eq!(test.incident(id).process.as_ref().unwrap().pid, 40, "it is the root");
     assert_ne!(test.join(made("web", "ptrace", gone(51, 50))), id);
+    let mut outside = gone(52, 50);
+    outside.tree.knows_parent = true;
+    let newest = test.incidents.newest[&made("web", "", None).workload];
+    assert_ne!(test.join(made("web", "reboot", outside)), newest, "its parent is known to be outside");
     assert_ne!(test.join(made("db", "mount", gone(43, 40))), id);
 }
 
@@ -243,7 +259,7 @@ fn a_container_that_gets_its_name_keeps_its_incident() {
     let mut test = Test::new();
     let id = test.join(made("unnamed", "mount", process(40, "sh", &[])));
     let named = made("web", "bpf", process(41, "sh", &[40]));
-    test.incidents.rename(&made("unnamed", "", None).workload, &named.workload);
+    test.incidents.rename(&made("unnamed", "", None).workload, &named.workload, test.now);
     assert_eq!(test.join(named.clone()), id);
     let repeat = Violation { count: 3, ..made("web", "mount", None) };
     assert_eq!(test.incidents.join(repeat, false, test.now), id);

@@ -15,7 +15,7 @@ use super::{Running, Scene, TIMEOUT};
 use crate::software::{PROGRAMS, WEB_SERVER};
 
 /// Number of pods for the latency measurement.
-const PODS: u64 = 15;
+const PODS: u64 = 25;
 /// Critical calls in each pod. Each is made by a process of its own, so it begins an incident.
 const CALLS: [&str; 4] = ["mount", "bpf", "ptrace", "setns"];
 /// Maximum p99.
