@@ -62,6 +62,10 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     fs::write(&document, text).context("cannot write the document")?;
     shell::run(tool("openapi-spec-validator").arg(&document), remedy)?;
     let mut schemathesis = tool("schemathesis");
+    // Parameters of invalid length can make the whole request too long.
+    let settings = work.path().join("schemathesis.toml");
+    let statuses = "[checks.negative_data_rejection]\nexpected-statuses = [400, 401, 403, 404, 405, 409, 415, 431]\n";
+    fs::write(&settings, statuses).with_context(|| format!("cannot write {}", settings.display()))?;
     schemathesis.args(["run", &url, "--auth", USER, "--no-color", "--generation-database=none"]);
     shell::run(schemathesis.arg(format!("--max-time={}", args.seconds)), remedy)
 }

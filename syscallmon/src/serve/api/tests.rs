@@ -240,6 +240,14 @@ fn the_document_has_every_parameter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_document_has_every_measured_runtime() {
+    let document = the_document(&router().0).await;
+    let parameters = document.pointer("/paths/~1api~1v1~1profile/get/parameters").unwrap().as_array().unwrap();
+    let runtime = parameters.iter().find(|parameter| parameter["name"] == "runtime").unwrap();
+    assert_eq!(runtime["schema"]["enum"], json!(crate::profile::base::known()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unknown_parameters_are_errors_everywhere() {
     let (router, _owned) = router();
     for (path, item) in paths(&the_document(&router).await).iter().filter(|(path, _)| path.starts_with("/api")) {
