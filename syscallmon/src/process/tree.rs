@@ -14,7 +14,7 @@ pub struct ProcessKey {
 }
 
 impl ProcessKey {
-    /// Whether both can be the same process. A process that had ended before its start was read is told by its id.
+    /// Whether both can be the same process. If the start of one was not read, the ids decide.
     #[must_use]
     pub fn matches(self, other: Self) -> bool {
         self.pid == other.pid && (self.started == other.started || self.started.is_none() || other.started.is_none())
@@ -30,7 +30,7 @@ pub struct ProcessTree {
     pub ancestors: Vec<ProcessKey>,
     /// Whether the cgroup of its parent was read, so it is known whether the parent is inside.
     pub knows_parent: bool,
-    /// The last of these ancestors: the root of the tree. If there is none, the process is the root.
+    /// The root of the tree, which is the last of these ancestors. Without ancestors, the process itself is the root.
     pub root: Option<Box<Process>>,
 }
 

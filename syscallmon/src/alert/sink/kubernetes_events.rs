@@ -78,7 +78,7 @@ impl Sink for KubernetesEvents {
 impl DeliverOne for KubernetesEvents {
     async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
         let Content::Incident(incident) = &record.content else { return Ok(()) };
-        // Incidents outside of pods have no Event, and an end is none.
+        // Only incidents of pods have an Event. The end of an incident changes nothing in it.
         let Some(pod) = InvolvedPod::of(incident).filter(|_| incident.state != IncidentState::Resolved) else {
             return Ok(());
         };

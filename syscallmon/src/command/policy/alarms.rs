@@ -60,7 +60,7 @@ struct Alarm {
     count: u64,
 }
 
-/// A recording whose calls are judged.
+/// A recording to judge.
 pub(super) enum ObservedSource {
     Host { reader: Box<Reader<BufReader<GzDecoder<File>>>>, player: Box<Player>, table: Arc<CallTable> },
     Command { recording: Box<CommandRecording>, metadata: Labels, table: CallTable },

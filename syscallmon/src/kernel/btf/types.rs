@@ -186,7 +186,7 @@ impl Types {
         (1..).map_while(|id| self.get(id))
     }
 
-    /// Returns the string at an offset; empty if there is none.
+    /// Returns the string at an offset, or an empty one outside of the strings.
     fn string(&self, at: u32) -> &[u8] {
         let strings = &self.bytes[self.strings.clone()];
         let rest = strings.get(at as usize..).unwrap_or_default();

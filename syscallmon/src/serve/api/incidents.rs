@@ -1,17 +1,17 @@
 //! `/api/v1/incidents` and `/api/v1/incidents/<id>`: unexpected calls by process tree, the newest first.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::cmp::Reverse;
 
 use axum::{
     extract::{Path, Query, State as Extract, rejection::QueryRejection},
     response::Response,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
     answer_query, answer_view, find,
-    json::{ListAnswer, success},
-    position::Position,
+    json::success,
+    position::{Position, newest_page},
     query::{Limit, QueryError, Selection, Since},
 };
 use crate::{
@@ -19,10 +19,6 @@ use crate::{
     serve::Site,
     view::View,
 };
-
-/// Default and maximum number of incidents in an answer.
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 5000;
 
 /// The query. Without parameters, it selects all incidents.
 #[derive(Debug, Default, Deserialize)]
@@ -37,7 +33,7 @@ pub(in crate::serve) struct IncidentsQuery {
     first_seen_since: Option<Since>,
     /// Only incidents with a call at this time or later.
     since: Option<Since>,
-    /// Maximum number; [`DEFAULT_LIMIT`] if absent.
+    /// Maximum number; 100 if absent.
     limit: Option<Limit>,
     /// Only what follows this entry.
     cursor: Option<Position>,
@@ -51,13 +47,6 @@ impl IncidentsQuery {
             && since.is_none_or(|Since(since)| incident.last_seen >= since)
             && selection.has(&incident.metadata)
     }
-}
-
-/// Fields of an answer besides the incidents.
-#[derive(Serialize)]
-struct IncidentsHead {
-    /// Number of matches, on all pages together.
-    total: usize,
 }
 
 /// Serves the incidents.
@@ -81,14 +70,8 @@ fn answer(view: &View, query: &IncidentsQuery) -> Result<Response, QueryError> {
     let known = || view.incidents.iter().map(|incident| incident.metadata.clone()).collect();
     let selection = Selection::of(query.selector.as_deref(), known)?;
     let chosen = view.incidents.iter().filter(|incident| query.chooses(incident, &selection));
-    let mut chosen: Vec<(Position, &Arc<Incident>)> =
-        chosen.map(|incident| (Position::new(incident.last_seen, incident.id), incident)).collect();
-    let head = IncidentsHead { total: chosen.len() };
-    chosen.retain(|(position, _)| query.cursor.is_none_or(|cursor| *position > cursor));
-    chosen.sort_unstable_by_key(|(position, _)| *position);
-    let limit = Limit::within(query.limit, DEFAULT_LIMIT, MAX_LIMIT);
-    let cursor = |(position, _): &(Position, _)| Some(position.to_string());
-    Ok(ListAnswer::new(&head, "incidents").page(&chosen, limit, |(_, incident)| Arc::clone(incident), cursor))
+    let placed = chosen.map(|incident| (Position::new(incident.last_seen, incident.id), incident));
+    Ok(newest_page("incidents", placed, query.cursor, query.limit))
 }
 
 /// Returns all kept incidents, the last seen first.

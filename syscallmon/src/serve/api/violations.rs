@@ -1,17 +1,15 @@
 //! `/api/v1/violations` and `/api/v1/violations/<id>`: unexpected calls, the newest first.
 
-use std::sync::Arc;
-
 use axum::{
     extract::{Path, Query, State as Extract, rejection::QueryRejection},
     response::Response,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
     answer_query, answer_view, find,
-    json::{ListAnswer, success},
-    position::Position,
+    json::success,
+    position::{Position, newest_page},
     query::{Limit, QueryError, Selection, Since},
 };
 use crate::{
@@ -19,10 +17,6 @@ use crate::{
     serve::Site,
     view::View,
 };
-
-/// Default and maximum number of violations in an answer.
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 5000;
 
 /// The query. Without parameters, it selects all violations.
 #[derive(Debug, Default, Deserialize)]
@@ -41,7 +35,7 @@ pub(in crate::serve) struct ViolationsQuery {
     first_seen_since: Option<Since>,
     /// Only violations that were last seen at this time or later.
     since: Option<Since>,
-    /// Maximum number; [`DEFAULT_LIMIT`] if absent.
+    /// Maximum number; 100 if absent.
     limit: Option<Limit>,
     /// Only what follows this entry.
     cursor: Option<Position>,
@@ -57,13 +51,6 @@ impl ViolationsQuery {
             && since.is_none_or(|Since(since)| violation.last_seen >= since)
             && selection.has(&violation.metadata)
     }
-}
-
-/// Fields of an answer besides the violations.
-#[derive(Serialize)]
-struct ViolationsHead {
-    /// Number of matches, on all pages together.
-    total: usize,
 }
 
 /// Serves the violations.
@@ -87,12 +74,6 @@ fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, QueryError> 
     let known = || view.violations.kept.iter().map(|violation| violation.metadata.clone()).collect();
     let selection = Selection::of(query.selector.as_deref(), known)?;
     let chosen = view.violations.kept.iter().filter(|violation| query.chooses(violation, &selection));
-    let mut chosen: Vec<(Position, &Arc<Violation>)> =
-        chosen.map(|violation| (Position::new(violation.last_seen, violation.id()), violation)).collect();
-    let head = ViolationsHead { total: chosen.len() };
-    chosen.retain(|(position, _)| query.cursor.is_none_or(|cursor| *position > cursor));
-    chosen.sort_unstable_by_key(|(position, _)| *position);
-    let limit = Limit::within(query.limit, DEFAULT_LIMIT, MAX_LIMIT);
-    let cursor = |(position, _): &(Position, _)| Some(position.to_string());
-    Ok(ListAnswer::new(&head, "violations").page(&chosen, limit, |(_, violation)| Arc::clone(violation), cursor))
+    let placed = chosen.map(|violation| (Position::new(violation.last_seen, violation.id()), violation));
+    Ok(newest_page("violations", placed, query.cursor, query.limit))
 }

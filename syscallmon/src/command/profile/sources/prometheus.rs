@@ -114,14 +114,7 @@ impl PrometheusSource {
         workload: &Selector,
         end: SystemTime,
     ) -> Result<(Vec<ObservedWorkload>, Vec<String>)> {
-        let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let windows = Window::of_range(end, self.range);
-        let mut api = Api::new(self.server(url)).await?;
-        let mut infos = collect::infos(&mut api, &promql::infos(workload), &windows).await?;
-        infos.retain(|info, _| workload.matches(&info.workload_labels()));
-        if infos.is_empty() {
-            return Err(self.nothing(&mut api, url, workload, &windows).await);
-        }
+        let Found { mut api, infos, windows } = self.find(url, workload, end).await?;
         let counts = Counts::read(&mut api, &infos, &windows).await?;
         let joined = replicas::join(&infos, &counts.calls, &counts.denied)?;
         let range = Range { windows: &windows, window: Duration::from_secs(Window::length(self.range)) };
@@ -135,14 +128,7 @@ impl PrometheusSource {
         workload: &Selector,
         end: SystemTime,
     ) -> Result<Evidence> {
-        let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let windows = Window::of_range(end, self.range);
-        let mut api = Api::new(self.server(url)).await?;
-        let mut infos = collect::infos(&mut api, &promql::infos(workload), &windows).await?;
-        infos.retain(|info, _| workload.matches(&info.workload_labels()));
-        if infos.is_empty() {
-            return Err(self.nothing(&mut api, url, workload, &windows).await);
-        }
+        let Found { mut api, infos, windows } = self.find(url, workload, end).await?;
         let evidence = of_infos(&mut api, &infos, &windows, Window::length(self.range), url).await?;
         if evidence.calls.is_empty() && evidence.unknown_numbers == 0 {
             bail!(
@@ -153,6 +139,19 @@ impl PrometheusSource {
             );
         }
         Ok(evidence)
+    }
+
+    /// Finds the metadata of the workloads that a selector matches in the range before `end`.
+    async fn find(&self, url: &Uri, workload: &Selector, end: SystemTime) -> Result<Found> {
+        let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let windows = Window::of_range(end, self.range);
+        let mut api = Api::new(self.server(url)).await?;
+        let mut infos = collect::infos(&mut api, &promql::infos(workload), &windows).await?;
+        infos.retain(|info, _| workload.matches(&info.workload_labels()));
+        if infos.is_empty() {
+            return Err(self.nothing(&mut api, url, workload, &windows).await);
+        }
+        Ok(Found { api, infos, windows })
     }
 
     /// Explains why there are no metadata.
@@ -182,6 +181,13 @@ impl PrometheusSource {
             printable_name(workload.text())
         )
     }
+}
+
+/// Metadata of workloads, and what their counters are read with.
+struct Found {
+    api: Api,
+    infos: Infos,
+    windows: Vec<Window>,
 }
 
 /// Counters of calls and of denied calls.
