@@ -115,11 +115,13 @@ fn a_signal_of_the_terminal_is_not_doubled() {
         .map(|word| format!("'{}'", word.to_str().expect("UTF-8")))
         .collect();
     let stderr = recordings.directory.path().join("stderr");
-    let line = format!("{} 2>'{}'", line.join(" "), stderr.display());
+    // A shell that waits for the recorder would die of Ctrl-C.
+    let line = format!("exec {} 2>'{}'", line.join(" "), stderr.display());
     let stderr = || fs::read_to_string(&stderr).unwrap_or_default();
     // `script` makes a terminal, whose Ctrl-C goes to the recorder and to the command. An echo of Ctrl-C could come
     // before the next line of the command or after it.
     command = Command::new("script");
+    command.env("SHELL", "/bin/sh");
     command.args(["-E", "never", "-qefc", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = Guarded::spawn(&mut command).expect("start script");
     let (mut stdin, stdout) = (child.take_stdin().expect("piped"), child.take_stdout().expect("piped"));
@@ -135,7 +137,8 @@ fn a_signal_of_the_terminal_is_not_doubled() {
     rustix::process::kill_process(rustix::process::Pid::from_raw(recorder).unwrap(), rustix::process::Signal::TERM)
         .unwrap();
     assert_eq!(lines.next().as_deref(), Some("15"), "{}", stderr());
-    assert!(child.wait(Duration::from_mins(1)).unwrap().success(), "{}", stderr());
+    let status = child.wait(Duration::from_mins(1)).unwrap();
+    assert!(status.success(), "{status}: {}", stderr());
 }
 
 #[test]
