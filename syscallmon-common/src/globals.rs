@@ -52,6 +52,8 @@ macro_rules! globals {
             /// `offsetof(struct task_struct, thread_pid)` and `group_leader`.
             OFFSET_TASK_THREAD_PID: u64 = UNKNOWN_OFFSET;
             OFFSET_TASK_GROUP_LEADER: u64 = UNKNOWN_OFFSET;
+            /// `offsetof(struct task_struct, start_time)`: `CLOCK_MONOTONIC` nanoseconds.
+            OFFSET_TASK_START_TIME: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct pid, level)`.
             OFFSET_PID_LEVEL: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct pid, numbers)`, `sizeof(struct upid)`, `offsetof(struct upid, nr)` and `ns`,

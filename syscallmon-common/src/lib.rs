@@ -339,7 +339,7 @@ pub struct Executable {
 }
 
 /// A process in container init: a runtime placed it in a container's cgroup, and it has not yet become the container's
-/// program. An entry of the map `CONTAINER_INIT`, by process id.
+/// program; or one that was in container init ([`CONTAINER_INIT_ENDED`]). An entry of the map `CONTAINER_INIT`, by process id.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContainerInit {
@@ -349,7 +349,8 @@ pub struct ContainerInit {
     pub exe_inode: u64,
     /// Bytes of the runtime's executable.
     pub exe_len: u64,
-    /// Deadline in `CLOCK_MONOTONIC` nanoseconds. After it, the process counts as the container's.
+    /// Deadline in `CLOCK_MONOTONIC` nanoseconds, or [`CONTAINER_INIT_ENDED`]. After it, the process counts as the
+    /// container's.
     pub until_ns: u64,
     /// How often the process may still execute a copy of the runtime.
     pub copies_left: u32,
@@ -362,6 +363,9 @@ pub const MAX_CONTAINER_INIT_COPIES: u32 = 1;
 
 /// Maximum duration of container init.
 pub const CONTAINER_INIT_TIMEOUT_NS: u64 = 60_000_000_000;
+
+/// The deadline of a process that has executed the container's program.
+pub const CONTAINER_INIT_ENDED: u64 = 0;
 
 /// Minimum number of entries of `CONTAINER_INIT`.
 pub const CONTAINER_INIT_LEN: u32 = 4096;

@@ -23,24 +23,49 @@ use aya_ebpf::{
     bindings::BPF_ANY,
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
 };
-use syscallmon_common::{CONTAINER_INIT_TIMEOUT_NS, ContainerInit, MAX_CONTAINER_INIT_COPIES};
+use syscallmon_common::{CONTAINER_INIT_ENDED, CONTAINER_INIT_TIMEOUT_NS, ContainerInit, MAX_CONTAINER_INIT_COPIES};
 
 use crate::{
     executable::{self, Identity},
     globals::{
-        COUNTS_CGROUP2, OFFSET_CSS_SET_DFL_CGRP, OFFSET_NSPROXY_MNT_NS, OFFSET_TASK_CGROUPS, OFFSET_TASK_NSPROXY,
-        OFFSET_TASK_REAL_PARENT, OFFSET_TASK_TGID,
+        COUNTS_CGROUP2, OFFSET_CSS_SET_DFL_CGRP, OFFSET_NSPROXY_MNT_NS, OFFSET_TASK_CGROUPS, OFFSET_TASK_GROUP_LEADER,
+        OFFSET_TASK_NSPROXY, OFFSET_TASK_REAL_PARENT, OFFSET_TASK_START_TIME, OFFSET_TASK_TGID,
     },
     maps::{CONTAINER_INIT, DAEMON},
     runtime::{administers_host, administers_namespace_of_root, is_outside},
-    task::{ProbeReadTask, Task, field},
+    task::{ProbeReadTask, Task, chosen_cgroup, field},
 };
 
 /// Whether the current process is in container init, or is the daemon.
 #[inline(always)]
 pub fn in_runtime_init() -> bool {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    DAEMON.get(0) == Some(&tgid) || live_entry(tgid).is_some()
+    DAEMON.get(0) == Some(&tgid) || entry_of(tgid).map_or_else(is_being_moved, is_live)
+}
+
+/// Whether a runtime is moving its child, the current process, into this cgroup. The kernel reports a move only after
+/// it (`cgroup_attach_task` in `kernel/cgroup/cgroup.c`). Meanwhile, threads of the process make calls on other CPUs.
+#[inline(always)]
+fn is_being_moved() -> bool {
+    let task = ProbeReadTask::current().address() as *const u8;
+    is_young(task)
+        && administers_namespace_of_root(task)
+        && field::<*const u8>(task, OFFSET_TASK_REAL_PARENT.load()).is_some_and(|parent| {
+            administers_host(parent)
+                && runs_program_of(task, parent)
+                && chosen_cgroup(task).is_some_and(|(cgroup, _)| is_outside(parent, cgroup))
+        })
+}
+
+/// Whether a process could still be in container init. Otherwise, a process whose move nobody saw would be in it for
+/// ever.
+#[inline(always)]
+fn is_young(task: *const u8) -> bool {
+    let leader = field::<*const u8>(task, OFFSET_TASK_GROUP_LEADER.load());
+    // SAFETY: the helper takes nothing.
+    leader
+        .and_then(|leader| field::<u64>(leader, OFFSET_TASK_START_TIME.load()))
+        .is_some_and(|start_ns| start_ns + CONTAINER_INIT_TIMEOUT_NS > unsafe { bpf_ktime_get_ns() })
 }
 
 /// Notes that the current process is the daemon.
@@ -49,14 +74,19 @@ pub fn current_is_daemon() {
     let _ = DAEMON.set(0, (bpf_get_current_pid_tgid() >> 32) as u32, 0);
 }
 
-/// Returns the entry of a process in container init.
+/// Returns the entry of a process that is or was in container init.
 #[inline(always)]
-fn live_entry(tgid: u32) -> Option<ContainerInit> {
+fn entry_of(tgid: u32) -> Option<ContainerInit> {
     // SAFETY: copies the value. A concurrent change comes only from another process that reuses the entry of a full
     // table.
-    let entry = unsafe { CONTAINER_INIT.get(tgid) }.copied()?;
+    unsafe { CONTAINER_INIT.get(tgid) }.copied()
+}
+
+/// Whether an entry's process is in container init.
+#[inline(always)]
+fn is_live(entry: ContainerInit) -> bool {
     // SAFETY: the helper takes nothing.
-    (entry.until_ns > unsafe { bpf_ktime_get_ns() }).then_some(entry)
+    entry.until_ns > unsafe { bpf_ktime_get_ns() }
 }
 
 /// Notes that the current process has moved another one into a cgroup.
@@ -64,9 +94,10 @@ fn live_entry(tgid: u32) -> Option<ContainerInit> {
 pub fn moved(cgroup: *const u8, task: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
     // Only the first move counts, so later moves do not extend the timeout.
-    // SAFETY: only checks whether the key exists.
-    let is_known = unsafe { CONTAINER_INIT.get(tgid) }.is_some();
-    if is_known || (bpf_get_current_pid_tgid() >> 32) as u32 == tgid || !administers_namespace_of_root(task) {
+    if entry_of(tgid).is_some()
+        || (bpf_get_current_pid_tgid() >> 32) as u32 == tgid
+        || !administers_namespace_of_root(task)
+    {
         return;
     }
     let mover = ProbeReadTask::current().address() as *const u8;
@@ -89,8 +120,9 @@ pub fn forked(parent: *const u8, child: *const u8) {
     if old == new {
         return;
     }
-    // SAFETY: a copy of the value, as above.
-    if let Some(entry) = unsafe { CONTAINER_INIT.get(old) }.copied() {
+    if let Some(entry) = entry_of(old)
+        && entry.until_ns != CONTAINER_INIT_ENDED
+    {
         let _ = CONTAINER_INIT.insert(new, entry, BPF_ANY.into());
         return;
     }
@@ -104,26 +136,27 @@ pub fn forked(parent: *const u8, child: *const u8) {
         begins(new, parent);
         return;
     }
-    // The id may have belonged to a killed process.
-    // SAFETY: only checks whether the key exists.
-    if unsafe { CONTAINER_INIT.get(new) }.is_some() {
+    // The id may have belonged to another process.
+    if entry_of(new).is_some() {
         let _ = CONTAINER_INIT.remove(new);
     }
 }
 
 /// Notes that the current process executes a program. The program is the container's, unless it is the runtime's or a
-/// hook.
+/// hook. The entry of a container's program stays: the program could be the runtime's file, and must not begin container
+/// init again.
 #[inline(always)]
 pub fn executed(task: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
-    // SAFETY: a copy of the value, as above.
-    let Some(entry) = unsafe { CONTAINER_INIT.get(tgid) }.copied() else { return };
-    if runs_runtime_again(task, &entry) {
-        let entry = ContainerInit { copies_left: entry.copies_left - 1, ..entry };
-        let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
-    } else if !is_hook(task, &entry) {
-        let _ = CONTAINER_INIT.remove(tgid);
-    }
+    let Some(entry) = entry_of(tgid) else { return };
+    let entry = if runs_runtime_again(task, &entry) {
+        ContainerInit { copies_left: entry.copies_left - 1, ..entry }
+    } else if is_hook(task, &entry) {
+        return;
+    } else {
+        ContainerInit { until_ns: CONTAINER_INIT_ENDED, copies_left: 0, ..entry }
+    };
+    let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
 }
 
 /// Whether a process runs the runtime once more: a copy of it, or systemd's executor. This requires the runtime's mount
@@ -158,7 +191,7 @@ fn is_hook(task: *const u8, entry: &ContainerInit) -> bool {
     let css_set = |task| field::<u64>(task, OFFSET_TASK_CGROUPS.load());
     css_set(parent) == css_set(task)
         && mount_namespace(task).is_some_and(|own| own != entry.mount_namespace)
-        && field(parent, OFFSET_TASK_TGID.load()).is_some_and(|tgid| live_entry(tgid).is_some())
+        && field(parent, OFFSET_TASK_TGID.load()).is_some_and(|tgid| entry_of(tgid).is_some_and(is_live))
 }
 
 /// Whether a task runs the executable of a runtime, a copy of it, or its executor.

@@ -28,8 +28,8 @@ pub static SERIES_KEYS: Array<SeriesKey> = Array::with_max_entries(1, BPF_F_MMAP
 #[map]
 pub static CONTAINER_INIT_COUNTS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// Processes in container init: see [`crate::container_init`]. When the map is full, the oldest entries are dropped;
-/// they belong to processes that ended during container init.
+/// Processes that are or were in container init: see [`crate::container_init`]. When the map is full, the kernel drops
+/// entries that nobody used for long.
 #[map]
 pub static CONTAINER_INIT: LruHashMap<u32, ContainerInit> = LruHashMap::with_max_entries(CONTAINER_INIT_LEN, 0);
 

@@ -157,12 +157,25 @@ fn id_of(cgroup: *const u8) -> u64 {
     typed(kernfs_node, OFFSET_KERNFS_NODE_ID.load())
 }
 
-/// Returns the cgroup of any task, read through a helper.
+/// Returns the id of any task's cgroup, as [`Task::cgroup_id`], read through a helper.
 #[inline(always)]
 pub fn cgroup_of(task: *const u8) -> Option<u64> {
+    let (cgroup, mark) = chosen_cgroup(task)?;
+    Some(cgroup_node_id(cgroup)? | mark)
+}
+
+/// Returns the cgroup of any task in the hierarchy that [`choose`] selects, and the mark of its id.
+#[inline(always)]
+pub fn chosen_cgroup(task: *const u8) -> Option<(*const u8, u64)> {
     let css_set: *const u8 = field(task, OFFSET_TASK_CGROUPS.load())?;
-    let cgroup2: *const u8 = field(css_set, OFFSET_CSS_SET_DFL_CGRP.load())?;
-    Some(choose(|| cgroup_node_id(cgroup2).unwrap_or(0), || v1_id(task).unwrap_or(0)))
+    if COUNTS_CGROUP2.load() != 0 {
+        let cgroup: *const u8 = field(css_set, OFFSET_CSS_SET_DFL_CGRP.load())?;
+        if OFFSET_CSS_SET_CSS.load() == UNKNOWN_OFFSET || cgroup_node_id(cgroup) != Some(ROOT_CGROUP_ID) {
+            return Some((cgroup, 0));
+        }
+    }
+    let css: *const u8 = field(css_set, OFFSET_CSS_SET_CSS.load())?;
+    Some((field(css, OFFSET_CSS_CGROUP.load())?, V1_CGROUP))
 }
 
 /// Whether any task has a seccomp filter, read through a helper.

@@ -1,13 +1,13 @@
 //! A small container runtime for the tests. It puts a child into a cgroup in one of the ways of real runtimes, makes
 //! known calls there, runs a hook, and executes a program. Not part of the product.
 //!
-//! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`. `WAY` is `moves` (as runc), `asks` (another process moves the
-//! child, as systemd does), `spawns` (as newer runtimes for `exec`), `clones` (as crun, directly in a new mount
-//! namespace), `clones-user` (also in a user namespace), or `executes` (starts systemd's executor, then moves it).
-//! `COPY` is the copy of itself that it runs in the cgroup: `none`, `same`, `memory`, or `executor`: the program
-//! `systemd-executor` beside its own, as systemd does. The program `memory:PATH` runs from a copy in memory. In the
-//! cgroup, the runtime calls `umask` twice: itself, and in a hook. With the copy `user`, it only runs itself as a user,
-//! and calls `umask` once.
+//! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`. `WAY` is `moves` (as runc), `moves-threads` (as runc for
+//! `exec`: threads of the child make calls meanwhile), `asks` (another process moves the child, as systemd does),
+//! `spawns` (as newer runtimes for `exec`), `clones` (as crun, directly in a new mount namespace), `clones-user` (also
+//! in a user namespace), or `executes` (starts systemd's executor, then moves it). `COPY` is the copy of itself that it
+//! runs in the cgroup: `none`, `same`, `memory`, or `executor`: the program `systemd-executor` beside its own, as
+//! systemd does. The program `memory:PATH` runs from a copy in memory. In the cgroup, the runtime calls `umask` twice:
+//! itself, and in a hook. With the copy `user`, it only runs itself as a user, and calls `umask` once.
 
 use std::{
     env,
@@ -20,10 +20,15 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 /// From `include/uapi/linux/sched.h`. The constant in libc is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Threads that make calls while their process is moved.
+const THREADS: usize = 2;
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -31,6 +36,9 @@ fn main() {
     match args.as_slice() {
         ["moves", cgroup, copy, program @ ..] => {
             wait_for(moved(Path::new(cgroup), move_in, || inside(copy, program)));
+        }
+        ["moves-threads", cgroup, copy, program @ ..] => {
+            wait_for(moved_with_threads(Path::new(cgroup), || inside(copy, program)));
         }
         ["asks", cgroup, copy, program @ ..] => {
             wait_for(moved(Path::new(cgroup), have_moved_in, || inside(copy, program)));
@@ -56,18 +64,66 @@ fn main() {
 
 /// Forks, and moves the child into a cgroup before the child continues, as runc does.
 fn moved(cgroup: &Path, mover: fn(&Path, libc::pid_t), child: impl FnOnce()) -> libc::pid_t {
-    let (mut reader, writer) = io::pipe().expect("a pipe");
+    let (mut reader, mut writer) = io::pipe().expect("a pipe");
+    let pid = forked(|| {
+        reader.read_exact(&mut [0]).expect("the parent's byte");
+        child();
+    });
+    mover(cgroup, pid);
+    writer.write_all(&[0]).expect("tell the child");
+    pid
+}
+
+/// Forks, and moves the child into a cgroup while its threads make calls.
+fn moved_with_threads(cgroup: &Path, child: impl FnOnce()) -> libc::pid_t {
+    let (mut ready, mut has_threads) = io::pipe().expect("a pipe");
+    let (mut reader, mut writer) = io::pipe().expect("a pipe");
+    let pid = forked(|| {
+        let is_moved = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    while !is_moved.load(Ordering::Relaxed) {
+                        harmless_calls();
+                    }
+                });
+            }
+            has_threads.write_all(&[0]).expect("tell the parent");
+            reader.read_exact(&mut [0]).expect("the parent's byte");
+            is_moved.store(true, Ordering::Relaxed);
+        });
+        child();
+    });
+    ready.read_exact(&mut [0]).expect("the child's byte");
+    move_in(cgroup, pid);
+    writer.write_all(&[0]).expect("tell the child");
+    pid
+}
+
+fn forked(child: impl FnOnce()) -> libc::pid_t {
     // SAFETY: this process has one thread.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        drop(writer);
-        reader.read_to_end(&mut Vec::new()).expect("the parent closes it");
         child();
         unreachable!("it has become the program");
     }
-    mover(cgroup, pid);
-    drop(writer);
     pid
+}
+
+fn harmless_calls() {
+    let calls = [
+        libc::SYS_getsid,
+        libc::SYS_getpgid,
+        libc::SYS_getppid,
+        libc::SYS_getuid,
+        libc::SYS_geteuid,
+        libc::SYS_getgid,
+        libc::SYS_getegid,
+    ];
+    for call in calls {
+        // SAFETY: takes an integer or nothing.
+        unsafe { libc::syscall(call, 0) };
+    }
 }
 
 /// Starts the executor, and moves it into a cgroup before it goes on, as systemd does where it cannot clone into it.

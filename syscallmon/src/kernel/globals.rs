@@ -73,6 +73,7 @@ impl Globals {
             OFFSET_TASK_MM: process(|o| o.mm),
             OFFSET_TASK_THREAD_PID: process(|o| o.thread_pid),
             OFFSET_TASK_GROUP_LEADER: process(|o| o.group_leader),
+            OFFSET_TASK_START_TIME: process(|o| o.start_time),
             OFFSET_PID_LEVEL: process(|o| o.pid_level),
             OFFSET_PID_NUMBERS: process(|o| o.pid_numbers),
             SIZE_UPID: process(|o| o.upid_len),

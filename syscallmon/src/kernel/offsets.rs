@@ -114,6 +114,8 @@ pub(super) struct ProcessOffsets {
     pub(super) thread_pid: u64,
     /// `task_struct.group_leader`
     pub(super) group_leader: u64,
+    /// `task_struct.start_time`
+    pub(super) start_time: u64,
     /// `pid.level`
     pub(super) pid_level: u64,
     /// `pid.numbers`
@@ -217,6 +219,7 @@ impl ProcessOffsets {
             mm: offset("task_struct", "mm")?,
             thread_pid: offset("task_struct", "thread_pid")?,
             group_leader: offset("task_struct", "group_leader")?,
+            start_time: offset("task_struct", "start_time")?,
             pid_level: offset("pid", "level")?,
             pid_numbers: offset("pid", "numbers")?,
             upid_len: btf.size_of("upid").ok_or(BtfError::Missing { structure: "upid", field: "nr" })?,

@@ -93,6 +93,33 @@ fn what_a_runtime_calls_before_the_program_begins_is_counted_and_not_the_program
     }
 }
 
+/// Processes that are moved while their threads make calls.
+const MOVES: usize = 50;
+
+#[test]
+fn threads_that_a_runtime_moves_are_the_runtime_s_before_the_kernel_reports_the_move() {
+    let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("threads"));
+    for _ in 0..MOVES {
+        run_by_runtime("moves-threads", cgroup.path(), "none", &KnownCalls::binary().display().to_string());
+    }
+    let first = first_calls(&daemon, &cgroup.label());
+    assert!(first.iter().all(|call| call.comm == "known_calls"), "{first:?}");
+    let scrape = daemon.settled_scrape();
+    assert!(scrape.calls(&cgroup.label(), "getsid") > 0, "threads called after a move");
+    assert_eq!(scrape.calls(&cgroup.label(), "umask"), UMASKS * MOVES as u64);
+}
+
+#[test]
+fn a_program_that_is_the_runtime_s_file_is_judged() {
+    let daemon = Daemon::start(&[ONLY_TESTS]);
+    for (way, copy) in WAYS {
+        let cgroup = TestCgroup::new("runtime");
+        run_by(&example("known_runtime"), (way, cgroup.path(), copy), &["/proc/self/exe", "hook"]);
+        let first = first_calls(&daemon, &cgroup.label());
+        assert!(find(&first, "umask").is_some(), "{way} {copy}: {first:?}");
+    }
+}
+
 #[test]
 fn a_program_is_distinguished_from_its_runtime_by_its_file_and_not_by_its_path() {
     let daemon = Daemon::start(&[ONLY_TESTS]);
@@ -178,7 +205,7 @@ fn an_executable_that_is_gone_is_marked() {
 }
 
 /// A shell that moves its child into the cgroup `$1`. The child then calls `umask`.
-const MOVES: &str = r#"(read -r _; umask 077) < <(until grep -q . "$1/cgroup.procs"; do :; done; echo) &
+const MOVES_A_CHILD: &str = r#"(read -r _; umask 077) < <(until grep -q . "$1/cgroup.procs"; do :; done; echo) &
     echo $! >"$1/cgroup.procs"; wait"#;
 
 /// Enters a cgroup, then moves a child into another cgroup of the same test.
@@ -189,7 +216,7 @@ fn moves_a_child(cgroup: &TestCgroup, from: &str, to: &str, prefix: &[&str]) {
     let enter = r#"echo 0 >"$1/cgroup.procs"; shift; exec "$@""#;
     let mut command = Command::new("bash");
     command.args(["-c", enter, "bash"]).arg(from).args(prefix);
-    let status = command.args(["bash", "-c", MOVES, "bash"]).arg(to).status().unwrap();
+    let status = command.args(["bash", "-c", MOVES_A_CHILD, "bash"]).arg(to).status().unwrap();
     assert!(status.success());
 }
 
