@@ -143,8 +143,8 @@ pub fn forked(parent: *const u8, child: *const u8) {
 }
 
 /// Notes that the current process executes a program. The program is the container's, unless it is the runtime's or a
-/// hook. The entry of a container's program stays: the program could be the runtime's file, and must not begin container
-/// init again.
+/// hook. The entry of a container's program stays, because that program could be the runtime's file, and must not begin
+/// container init again.
 #[inline(always)]
 pub fn executed(task: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
