@@ -338,8 +338,8 @@ pub struct Executable {
     pub names: [[u8; EXE_PART_LEN]; EXE_PARTS],
 }
 
-/// A process in container init: a runtime placed it in a container's cgroup, and it has not yet become the container's
-/// program; or one that was in container init ([`CONTAINER_INIT_ENDED`]). An entry of the map `CONTAINER_INIT`, by process id.
+/// A process that is or was in container init: a runtime placed it in a container's cgroup, and it has not yet become
+/// the container's program, or it has ([`CONTAINER_INIT_ENDED`]). An entry of the map `CONTAINER_INIT`, by process id.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContainerInit {
