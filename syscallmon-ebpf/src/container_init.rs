@@ -47,25 +47,31 @@ pub fn in_runtime_init() -> bool {
 /// it (`cgroup_attach_task` in `kernel/cgroup/cgroup.c`). Meanwhile, threads of the process make calls on other CPUs.
 #[inline(always)]
 fn is_being_moved() -> bool {
+    current_is_being_moved() != 0
+}
+
+/// See [`is_being_moved`]. A global function: the verifier checks it once for each program, not for each path to it.
+#[cold]
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn current_is_being_moved() -> u32 {
     let task = ProbeReadTask::current().address() as *const u8;
-    is_young(task)
-        && administers_namespace_of_root(task)
-        && field::<*const u8>(task, OFFSET_TASK_REAL_PARENT.load()).is_some_and(|parent| {
-            administers_host(parent)
-                && runs_program_of(task, parent)
-                && chosen_cgroup(task).is_some_and(|(cgroup, _)| is_outside(parent, cgroup))
-        })
+    if !is_young(task) || !administers_namespace_of_root(task) {
+        return 0;
+    }
+    let Some(parent) = field::<*const u8>(task, OFFSET_TASK_REAL_PARENT.load()) else { return 0 };
+    let Some((cgroup, _)) = chosen_cgroup(task) else { return 0 };
+    u32::from(administers_host(parent) && runs_program_of(task, parent) && is_outside(parent, cgroup))
 }
 
 /// Whether a process could still be in container init. Otherwise, a process whose move nobody saw would be in it for
 /// ever.
 #[inline(always)]
 fn is_young(task: *const u8) -> bool {
-    let leader = field::<*const u8>(task, OFFSET_TASK_GROUP_LEADER.load());
+    let Some(leader) = field::<*const u8>(task, OFFSET_TASK_GROUP_LEADER.load()) else { return false };
+    let Some(start_ns) = field::<u64>(leader, OFFSET_TASK_START_TIME.load()) else { return false };
     // SAFETY: the helper takes nothing.
-    leader
-        .and_then(|leader| field::<u64>(leader, OFFSET_TASK_START_TIME.load()))
-        .is_some_and(|start_ns| start_ns + CONTAINER_INIT_TIMEOUT_NS > unsafe { bpf_ktime_get_ns() })
+    start_ns + CONTAINER_INIT_TIMEOUT_NS > unsafe { bpf_ktime_get_ns() }
 }
 
 /// Notes that the current process is the daemon.

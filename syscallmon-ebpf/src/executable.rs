@@ -63,7 +63,8 @@ extern "C" fn is_systemd_executor(file: u64, systemd: u64) -> u32 {
     let is_named = field(name, 0) == Some(u64::from_le_bytes(*b"systemd-"))
         && field(name, 8) == Some(u64::from_le_bytes(*b"executor"))
         && field(name, 16) == Some(0_u8);
-    u32::from(is_named && directory(own).is_some() && directory(own) == directory(of_systemd))
+    let (Some(directory), Some(of_systemd)) = (directory(own), directory(of_systemd)) else { return 0 };
+    u32::from(is_named && directory == of_systemd)
 }
 
 /// Whether a file was opened through a mount of another mount namespace, or of none.

@@ -10,6 +10,7 @@ mod lookups;
 mod provisional;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod waiting;
 mod watched;
 
@@ -22,9 +23,11 @@ use std::{
 
 use tokio::sync::Notify;
 
+pub use self::usage::PolicyUsage;
 use self::{
     lookups::ProcessLookups,
     provisional::Provisional,
+    usage::Usage,
     waiting::{Awaited, WaitingCall, WaitingCalls},
     watched::{Basis, WorkloadPolicy},
 };
@@ -74,6 +77,7 @@ pub struct Detector {
     /// Whether all cgroups of the host are visible, so that an invisible one is reported.
     sees_all: bool,
     lookups: ProcessLookups,
+    usage: Usage,
 }
 
 /// First calls that are judged together.
@@ -107,6 +111,7 @@ impl Detector {
             provisional: Provisional::new(),
             sees_all: false,
             lookups: ProcessLookups::new(procfs, command_lines),
+            usage: Usage::new(),
         }
     }
 
@@ -184,6 +189,7 @@ impl Detector {
         for (workload, watched) in &mut self.watched {
             watched.reload(workload, &policies);
         }
+        self.usage.reload(&policies);
         self.policies = policies;
     }
 
@@ -337,6 +343,9 @@ impl Detector {
             return self.judge_unattributed(calls);
         }
         let watched = self.watch(named).clone();
+        if let Some(policy) = &watched.policy {
+            self.usage.note(policy, call);
+        }
         let (found, basis) = self.verdict(&watched, calls);
         let judged_by = watched.judged_by(basis);
         if let Some(watched) = self.watched.get_mut(&named.workload) {
@@ -419,20 +428,13 @@ impl Detector {
     pub fn tick(&mut self, model: &Model, at: Instant, now: SystemTime) {
         self.watched.retain(|workload, _| model.has(workload));
         self.apply_facts(model, now);
+        self.update_usage(model);
         for baseline in self.baselines.tick(at, now) {
             let (kind, calls) = (&baseline.kind, baseline.size());
             tracing::info!(%kind, calls, policy = %baseline.policy, "baseline complete; it guards from now on");
         }
         self.violations.forget(|workload| model.has(workload), at, KEEP);
         self.incidents.tick(at, KEEP);
-    }
-
-    /// Whether a workload had the same policy under its previous name, and the policy does not learn by name.
-    fn is_judged_alike(&mut self, before: &Workload, named: &ResolvedWorkload) -> bool {
-        let old = self.watched.get(before).and_then(|watched| watched.policy.clone());
-        let new = &self.watch(named).policy;
-        let learns = new.as_ref().is_some_and(|policy| policy.learn().is_some());
-        !learns && old.as_ref().map(|policy| policy.name()) == new.as_ref().map(|policy| policy.name())
     }
 }
 

@@ -15,7 +15,7 @@ pub use self::{
         Baseline, BaselineChange, BaselineError, BaselineKey, BaselineKeyError, Baselines, BaselinesView, LearnedFrom,
         MAX_BASELINES, Operation, Phase, Progress, RETENTION, Removed, StoreStatus, WaitsFor,
     },
-    detector::Detector,
+    detector::{Detector, PolicyUsage},
     incident::{
         Incident, IncidentNotice, IncidentState, IncidentTimes, Incidents, MAX_CALLS, NewCall, call_text, message,
     },

@@ -84,6 +84,7 @@ impl Publisher {
             unresolved,
             first_calls: first_calls.newest(),
             policies: Arc::clone(detector.policies()),
+            policy_usage: Arc::clone(detector.usage()),
             policy_reload: self.policy_reload,
             violations: detector.violations().view(),
             incidents: detector.incidents().view(),

@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     alert::AlertStatus,
-    detect::{BaselinesView, Incident, Policies, ViolationsView},
+    detect::{BaselinesView, Incident, Policies, PolicyUsage, ViolationsView},
     kernel::{ProbeStatus, TableCapacity},
     model::{ModelView, SeriesLayout},
     snapshot::{Bound, Losses, Lost},
@@ -156,6 +156,8 @@ pub struct View {
     pub first_calls: Vec<Arc<RecordedFirstCall>>,
     /// Policies in force.
     pub policies: Arc<Policies>,
+    /// Calls that policies allow and nobody makes.
+    pub policy_usage: Arc<[PolicyUsage]>,
     /// The last load of the policies.
     pub policy_reload: Reload,
     /// Counts of unexpected calls, and the violations that the API lists.
@@ -193,6 +195,7 @@ impl View {
             unresolved: 0,
             first_calls: Vec::new(),
             policies: Arc::default(),
+            policy_usage: Arc::default(),
             policy_reload: Reload::succeeded(time),
             violations: ViolationsView::default(),
             incidents: Vec::new(),

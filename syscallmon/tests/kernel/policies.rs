@@ -364,3 +364,23 @@ fn threads_without_clone3_are_no_attack() {
     assert_eq!(guard.lines(&harmless), [] as [Value; 0]);
     assert_eq!(guard.counted(&harmless), BTreeMap::new());
 }
+
+#[test]
+fn calls_that_a_policy_allows_and_nobody_makes_are_counted() {
+    let cgroup = TestCgroup::new("unused");
+    let policy = format!(
+        "- {{name: web, match: [{{cgroup: '{}'}}], allow: ['@runtime-default', getsid, personality]}}",
+        cgroup.label()
+    );
+    let guard = Guard::start(&policy, &[]);
+    let value = |name: &str| {
+        let series = format!(r#"syscallmon_policy_{name}_calls{{abi="{}",policy="web"}}"#, std::env::consts::ARCH);
+        guard.daemon.settled_scrape().value(&series).expect("a row for the policy")
+    };
+    let before = value("unused");
+    assert_eq!(value("allowed"), before, "nobody was there");
+    let calls = [libc::SYS_getsid, libc::SYS_personality, libc::SYS_getpriority].map(number);
+    KnownCalls::run(&[&"calls", &cgroup.path(), &calls[0], &"2", &calls[1], &"2", &calls[2], &"2"]);
+    let after = value("unused");
+    assert!(after + 3 <= before, "{before} {after}");
+}

@@ -130,6 +130,14 @@ impl Detector {
         }
     }
 
+    /// Whether a workload had the same policy under its previous name, and the policy does not learn by name.
+    pub(super) fn is_judged_alike(&mut self, before: &Workload, named: &ResolvedWorkload) -> bool {
+        let old = self.watched.get(before).and_then(|watched| watched.policy.clone());
+        let new = &self.watch(named).policy;
+        let learns = new.as_ref().is_some_and(|policy| policy.learn().is_some());
+        !learns && old.as_ref().map(|policy| policy.name()) == new.as_ref().map(|policy| policy.name())
+    }
+
     /// Applies the metadata of a workload.
     pub(super) fn watch(&mut self, named: &ResolvedWorkload) -> &WorkloadPolicy {
         let workload = &named.workload;

@@ -185,6 +185,11 @@ impl Policy {
         self.row(call).listing
     }
 
+    /// Whether its lists and seccomp profiles, or those of the policies that it extends, allow a call.
+    pub(in crate::detect) fn allows(&self, call: CallId) -> bool {
+        matches!(self.listing(call), Listing::Allowed | Listing::AllowedByName)
+    }
+
     /// Returns the severity of unexpected calls that are not critical.
     pub(super) fn severity(&self) -> Severity {
         self.severity

@@ -12,7 +12,7 @@ use crate::{
     alert::SinkStatus,
     blocking::{self, WorkStatus},
     clock::unix_time,
-    detect::{MAX_BASELINES, Removed},
+    detect::{MAX_BASELINES, PolicyUsage, Removed},
     logging,
     process::LookupResult,
     snapshot::SortedCounts,
@@ -267,6 +267,28 @@ pub const FAMILIES: &[Family] = &[
         labels: &[],
         help: "Policies in force, including the built-in one.",
         series: SeriesSource::Host(|view, samples| samples.add(&[], view.policies.iter().len() as f64)),
+    },
+    Family {
+        name: "syscallmon_policy_allowed_calls",
+        kind: MetricType::GAUGE,
+        labels: &["abi", "policy"],
+        help: "System calls that a policy allows by its lists and seccomp profiles.",
+        series: SeriesSource::Host(|view, samples| {
+            for PolicyUsage { policy, abi, allowed, .. } in view.policy_usage.iter() {
+                samples.add(&[("abi", abi), ("policy", policy)], *allowed as f64);
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_policy_unused_calls",
+        kind: MetricType::GAUGE,
+        labels: &["abi", "policy"],
+        help: "Allowed system calls that no workload of the policy has made since the daemon started.",
+        series: SeriesSource::Host(|view, samples| {
+            for PolicyUsage { policy, abi, unused, .. } in view.policy_usage.iter() {
+                samples.add(&[("abi", abi), ("policy", policy)], unused.len() as f64);
+            }
+        }),
     },
     Family {
         name: "syscallmon_policy_last_reload_successful",

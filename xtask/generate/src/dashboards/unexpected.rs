@@ -181,6 +181,12 @@ fn baselines() -> Vec<Panel> {
             unit::COUNT,
             r#"sort_desc(max by (kind, policy, state) (syscallmon_policy_baseline_calls{NODE,policy=~"$policy"}))"#,
         ),
+        table(
+            "Allowed and unused calls",
+            "Calls that a policy or the seccomp profile in it allows, and that no workload has made since the daemon started; minimum of all nodes. `syscallmon profile check` names those of a profile.",
+            unit::COUNT,
+            r#"sort_desc(min by (policy, abi) (syscallmon_policy_unused_calls{NODE,policy=~"$policy"}))"#,
+        ),
         lines(
             "Baselines with problems",
             "Partial: no start of a container seen. Refused: the limit is reached. Unreadable: files that could not be used.",

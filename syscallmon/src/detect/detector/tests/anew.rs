@@ -14,15 +14,15 @@ const LEARNS: &str = "[{name: shop, match: [{namespace: shop}], learn: {}}]";
 const KIND: &str = "shop/StatefulSet/web/web";
 
 /// A daemon with one container, with counts and a name that tests set.
-struct Scene {
+pub(super) struct Scene {
     model: Model,
-    detector: Detector,
+    pub(super) detector: Detector,
     calls: SortedCounts<CallId>,
     start: Instant,
 }
 
 impl Scene {
-    fn new(policies: &str) -> Self {
+    pub(super) fn new(policies: &str) -> Self {
         Self {
             model: Model::new(usize::MAX),
             detector: judges(policies),
@@ -44,7 +44,7 @@ impl Scene {
     }
 
     /// The container makes calls, and the counters tell of them; then facts are taken up.
-    fn make(&mut self, named: &ResolvedWorkload, calls: &[(&str, u64)]) {
+    pub(super) fn make(&mut self, named: &ResolvedWorkload, calls: &[(&str, u64)]) {
         let made: SortedCounts<CallId> = calls.iter().map(|&(name, count)| (self.id(name), count)).collect();
         self.calls.add(&made);
         let counts = Arc::new(Counts { calls: self.calls.clone(), ..Counts::default() });
@@ -55,7 +55,7 @@ impl Scene {
         self.tick();
     }
 
-    fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         let at = self.start + Duration::from_secs(1);
         self.detector.tick(&self.model, at, SystemTime::UNIX_EPOCH);
     }
