@@ -2,11 +2,9 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
     path::Path,
     process::Command,
-    sync::{Arc, Mutex},
+    sync::Mutex,
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -19,7 +17,7 @@ use syscallmon::{
     syscalls::Call,
     workload::{Label, Labels, Workload},
 };
-use syscallmon_testkit::{Alertmanager, Network, Site, free_address};
+use syscallmon_testkit::{Alertmanager, HttpReceiver, Network, Site, free_address};
 use tokio::{runtime::Runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -27,10 +25,11 @@ use tokio_util::sync::CancellationToken;
 const QUIET: Duration = Duration::from_secs(3);
 
 /// Starts an Alertmanager that hands on to a webhook at once.
-fn start(address: &str, directory: &Path, receiver: &str) -> Alertmanager {
+fn start(address: &str, directory: &Path, receiver: &HttpReceiver) -> Alertmanager {
     let yaml = format!(
         "route: {{receiver: hook, group_by: ['...'], group_wait: 100ms, group_interval: 200ms, repeat_interval: 1h}}\n\
-         receivers:\n- name: hook\n  webhook_configs: [{{url: 'http://{receiver}/', send_resolved: true}}]\n"
+         receivers:\n- name: hook\n  webhook_configs: [{{url: '{}/', send_resolved: true}}]\n",
+        receiver.url()
     );
     fs::write(directory.join("alertmanager.yml"), yaml).unwrap();
     let site = Site { network: Network::Host, address, directory, logs: directory };
@@ -38,46 +37,8 @@ fn start(address: &str, directory: &Path, receiver: &str) -> Alertmanager {
     alertmanager.expect("an Alertmanager: run `cargo xtask setup --for test`")
 }
 
-/// What an Alertmanager notifies of, by the first call: `firing critical mount`, `resolved critical mount`.
-struct Receiver {
-    address: String,
-    notified: Arc<Mutex<Vec<String>>>,
-}
-
-impl Receiver {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, notified) = (listener.local_addr().unwrap().to_string(), Arc::<Mutex<Vec<String>>>::default());
-        let log = Arc::clone(&notified);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                for alert in notification(&mut stream.unwrap()) {
-                    log.lock().unwrap().push(alert);
-                }
-            }
-        });
-        Self { address, notified }
-    }
-
-    fn notified(&self) -> Vec<String> {
-        self.notified.lock().unwrap().clone()
-    }
-}
-
-/// Reads one request of an Alertmanager's, and answers it.
-fn notification(stream: &mut TcpStream) -> Vec<String> {
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
-    let body = loop {
-        let length = stream.read(&mut buffer).unwrap_or(0);
-        bytes.extend_from_slice(&buffer[..length]);
-        let whole = bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|end| &bytes[end + 4..]);
-        match whole.and_then(|body| serde_json::from_slice::<Value>(body).ok()) {
-            Some(body) => break body,
-            None if length == 0 => return Vec::new(),
-            None => {}
-        }
-    };
-    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+/// Returns what an Alertmanager notified of, by the first call: `firing critical mount`, `resolved critical mount`.
+fn notified(receiver: &HttpReceiver) -> Vec<String> {
     let of = |alert: &Value| {
         let summary = alert["annotations"]["summary"].as_str().unwrap();
         let calls = summary.split_once("unexpected call").unwrap().1.split_once(": ").unwrap().1;
@@ -85,7 +46,8 @@ fn notification(stream: &mut TcpStream) -> Vec<String> {
         let severity = alert["labels"]["severity"].as_str().unwrap();
         format!("{} {severity} {first}", alert["status"].as_str().unwrap())
     };
-    body["alerts"].as_array().unwrap().iter().map(of).collect()
+    let bodies = receiver.bodies();
+    bodies.iter().flat_map(|body| body["alerts"].as_array().unwrap()).map(of).collect()
 }
 
 fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
@@ -175,10 +137,9 @@ impl Delivery {
 #[test]
 fn two_alertmanagers_get_each_alert_once_and_its_end() {
     let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let receivers = [(); 2].map(|()| Receiver::start());
+    let receivers = [(); 2].map(|()| HttpReceiver::start());
     let addresses = [(); 2].map(|()| free_address());
-    let alertmanagers =
-        [0, 1].map(|index| start(&addresses[index], directories[index].path(), &receivers[index].address));
+    let alertmanagers = [0, 1].map(|index| start(&addresses[index], directories[index].path(), &receivers[index]));
     let delivery = Delivery::start(&addresses.each_ref().map(String::as_str));
     let begin = Instant::now();
     delivery.notify("mount", 1);
@@ -194,7 +155,7 @@ fn two_alertmanagers_get_each_alert_once_and_its_end() {
         assert!(annotations["summary"].contains(": sh made an unexpected call: mount (critical)"), "{annotations:?}");
         wait_for("a notification", || {
             delivery.notify("mount", 2);
-            (receiver.notified() == ["firing critical mount"]).then_some(())
+            (notified(receiver) == ["firing critical mount"]).then_some(())
         });
     }
     // Repeats keep it, and are no new alerts.
@@ -204,11 +165,11 @@ fn two_alertmanagers_get_each_alert_once_and_its_end() {
     }
     let quiet = Instant::now();
     for receiver in &receivers {
-        assert_eq!(receiver.notified(), ["firing critical mount"], "after {:?}", begin.elapsed());
+        assert_eq!(notified(receiver), ["firing critical mount"], "after {:?}", begin.elapsed());
     }
     for receiver in &receivers {
         let both = ["firing critical mount", "resolved critical mount"];
-        wait_for("the end", || (receiver.notified() == both).then_some(()));
+        wait_for("the end", || (notified(receiver) == both).then_some(()));
         assert!(quiet.elapsed() + Duration::from_millis(500) >= QUIET, "{:?}", quiet.elapsed());
     }
     assert!(alertmanagers.iter().all(|alertmanager| alertmanager.alerts().unwrap().is_empty()));
@@ -218,7 +179,7 @@ fn two_alertmanagers_get_each_alert_once_and_its_end() {
 
 #[test]
 fn an_alertmanager_that_was_away_gets_each_alert_once_when_it_is_back() {
-    let (directory, receiver, address) = (tempfile::tempdir().unwrap(), Receiver::start(), free_address());
+    let (directory, receiver, address) = (tempfile::tempdir().unwrap(), HttpReceiver::start(), free_address());
     let delivery = Delivery::start(&[&address]);
     delivery.notify("mount", 1);
     delivery.notify("bpf", 1);
@@ -230,22 +191,22 @@ fn an_alertmanager_that_was_away_gets_each_alert_once_when_it_is_back() {
     // By then both alerts have ended, and none was sent.
     thread::sleep(QUIET + Duration::from_secs(1));
     assert_eq!((status().sent, status().queued), (0, 2));
-    let alertmanager = start(&address, directory.path(), &receiver.address);
-    wait_for("both", || (receiver.notified().len() >= 2).then_some(()));
-    wait_for("their ends", || (receiver.notified().len() >= 4).then_some(()));
+    let alertmanager = start(&address, directory.path(), &receiver);
+    wait_for("both", || (notified(&receiver).len() >= 2).then_some(()));
+    wait_for("their ends", || (notified(&receiver).len() >= 4).then_some(()));
     thread::sleep(Duration::from_secs(1));
-    let mut notified = receiver.notified();
-    notified.sort();
+    let mut all = notified(&receiver);
+    all.sort();
     let expected = ["firing critical bpf", "firing critical mount", "resolved critical bpf", "resolved critical mount"];
-    assert_eq!(notified, expected);
+    assert_eq!(all, expected);
     assert!(alertmanager.alerts().unwrap().is_empty());
     assert_eq!((status().sent, status().queued), (4, 0));
 }
 
 #[test]
 fn an_incident_that_grows_is_one_alert_and_a_higher_severity_takes_the_place_of_the_lower_one() {
-    let (directory, receiver, address) = (tempfile::tempdir().unwrap(), Receiver::start(), free_address());
-    let alertmanager = start(&address, directory.path(), &receiver.address);
+    let (directory, receiver, address) = (tempfile::tempdir().unwrap(), HttpReceiver::start(), free_address());
+    let alertmanager = start(&address, directory.path(), &receiver);
     let delivery = Delivery::start(&[&address]);
     let active = |severity: &str, calls: usize| {
         let alerts = alertmanager.alerts().ok()?;
@@ -257,7 +218,7 @@ fn an_incident_that_grows_is_one_alert_and_a_higher_severity_takes_the_place_of_
         delivery.notify_of(syscall, 1, Severity::Warning, 40);
         wait_for("the grown alert", || active("warning", number + 1));
     }
-    wait_for("a notification", || (receiver.notified() == ["firing warning chmod"]).then_some(()));
+    wait_for("a notification", || (notified(&receiver) == ["firing warning chmod"]).then_some(()));
     for (number, syscall) in ["mount", "unshare", "ptrace"].into_iter().enumerate() {
         delivery.notify_of(syscall, 1, Severity::Critical, 40);
         let alert = wait_for("one critical alert", || active("critical", number + 1));
@@ -265,11 +226,11 @@ fn an_incident_that_grows_is_one_alert_and_a_higher_severity_takes_the_place_of_
         assert!(alert.annotations["runbook_url"].ends_with("docs/alerts.md#unexpectedsyscall"), "{alert:?}");
     }
     let story = ["firing critical mount", "firing warning chmod", "resolved warning chmod"];
-    let notified = wait_for("all notifications", || {
-        let mut notified = receiver.notified();
-        notified.sort();
-        notified.dedup();
-        (notified.len() >= story.len()).then_some(notified)
+    let all = wait_for("all notifications", || {
+        let mut all = notified(&receiver);
+        all.sort();
+        all.dedup();
+        (all.len() >= story.len()).then_some(all)
     });
-    assert_eq!(notified, story);
+    assert_eq!(all, story);
 }

@@ -7,20 +7,20 @@
 mod hostile;
 #[path = "notifications/incident.rs"]
 mod incident;
-#[path = "notifications/receivers.rs"]
-mod receivers;
+#[path = "notifications/mail.rs"]
+mod mail;
 #[path = "notifications/webhook.rs"]
 mod webhook;
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use serde_json::{Value, json};
-use syscallmon_testkit::{Alertmanager, Network, Site, free_address};
+use syscallmon_testkit::{Alertmanager, HttpReceiver, Network, Site, free_address};
 
 use self::{
     hostile::{NAMES, assert_no_links},
     incident::{RUNBOOK, alert, hostile_alert},
-    receivers::{HttpReceiver, Mail, MailReceiver},
+    mail::{Mail, MailReceiver},
 };
 
 /// Maximum characters of a text in Slack's blocks, bytes of a message in Teams, characters of a summary in `PagerDuty`.
@@ -51,7 +51,7 @@ impl Notified {
     fn start(is_grouped: bool) -> Self {
         let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
         let (http, mail) = (HttpReceiver::start(), MailReceiver::start());
-        let config = config(&http.url, &mail.address, is_grouped);
+        let config = config(http.url(), &mail.address, is_grouped);
         fs::write(directory.path().join("alertmanager.yml"), config.to_string()).unwrap();
         let site =
             Site { network: Network::Host, address: &address, directory: directory.path(), logs: directory.path() };
@@ -67,7 +67,11 @@ impl Notified {
     }
 
     fn json(&self, service: &str) -> Value {
-        wait_for(service, || self.http.first(service))
+        wait_for(service, || self.all(service).into_iter().next())
+    }
+
+    fn all(&self, service: &str) -> Vec<Value> {
+        self.http.bodies_for(&format!("/{service}"))
     }
 
     fn mail(&self) -> Mail {
@@ -176,12 +180,11 @@ fn every_service_gets_the_whole_incident() {
     let mut over = alert;
     over["endsAt"] = json!(humantime::format_rfc3339(std::time::SystemTime::now()).to_string());
     notified.post(&[over]);
-    let resolved =
-        |service: &str| notified.http.all(service).into_iter().find(|body| body.to_string().contains("RESOLVED"));
+    let resolved = |service: &str| notified.all(service).into_iter().find(|body| body.to_string().contains("RESOLVED"));
     let slack = syscallmon_testkit::wait_for("the end", Duration::from_mins(3), || resolved("slack"));
     assert_eq!(slack["attachments"][0]["color"], "good");
     let is_end = |body: &Value| body["event_action"] == "resolve";
-    let end = wait_for("the end", || notified.http.all("pagerduty").into_iter().find(is_end));
+    let end = wait_for("the end", || notified.all("pagerduty").into_iter().find(is_end));
     assert_eq!(end["dedup_key"], pagerduty["dedup_key"]);
 }
 

@@ -117,6 +117,17 @@ impl Record {
         }
     }
 
+    /// Returns the id of its subject: the same in all records about it, and after a restart of the daemon.
+    fn id(&self) -> StableId {
+        match &self.content {
+            Content::Incident(incident) => incident.id,
+            Content::Suppressed(suppressed) => {
+                let Suppressed { workload, policy, severity, .. } = &**suppressed;
+                StableId::of("suppressed", [&*self.node, &workload.id().to_string(), policy, severity.name()])
+            }
+        }
+    }
+
     /// Takes the state of an earlier record of the same subject that was not delivered, if that says more.
     pub(super) fn follows(&mut self, earlier: IncidentState) {
         if self.state() > earlier {
@@ -272,6 +283,7 @@ impl Serialize for Record {
         }
         #[derive(Serialize)]
         struct Summary<'a> {
+            id: StableId,
             state: IncidentState,
             message: String,
             severity: Severity,
@@ -291,6 +303,7 @@ impl Serialize for Record {
             Content::Suppressed(suppressed) => {
                 let Suppressed { state, severity, last_seen, count, workload, limit, worst, .. } = &**suppressed;
                 let content = Summary {
+                    id: self.id(),
                     state: *state,
                     message: self.message(),
                     severity: *severity,
@@ -309,6 +322,8 @@ impl Serialize for Record {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::Value;
 
     use super::*;
@@ -370,27 +385,52 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["workload"]["cgroup"], path);
     }
 
-    #[test]
-    fn every_field_of_a_line_can_be_in_a_template() {
+    /// The summary for a violation of a policy on a node.
+    fn summary(node: &str, violation: &Violation) -> Record {
         let suppressed = Suppressed {
             state: IncidentState::New,
             last_seen: SystemTime::now(),
-            workload: Workload::Unknown,
-            policy: "p".into(),
-            severity: Severity::Info,
+            workload: violation.workload.clone(),
+            policy: Arc::clone(&violation.policy),
+            severity: violation.severity,
             count: 3,
             limit: RateLimit::default(),
-            worst: Worst::of(&violation("web", "mount")),
-            tenant: violation("web", "mount").tenant(),
+            worst: Worst::of(violation),
+            tenant: violation.tenant(),
         };
-        let suppressed = Content::Suppressed(Arc::new(suppressed));
-        let suppressed = Record { content: suppressed, ..record(violation("web", "mount")) };
-        for record in [record(violation("web", "mount")), suppressed] {
+        Record { node: node.into(), content: Content::Suppressed(Arc::new(suppressed)) }
+    }
+
+    #[test]
+    fn every_field_of_a_line_can_be_in_a_template() {
+        for record in [record(violation("web", "mount")), summary("node-1", &violation("web", "mount"))] {
             let line: Value = serde_json::from_str(&record.json()).unwrap();
             for field in line.as_object().unwrap().keys() {
                 format!("{{{{ {field} }}}}").parse::<crate::alert::Template>().unwrap();
             }
         }
+    }
+
+    #[test]
+    fn summaries_of_the_same_subject_have_an_id_and_others_have_another_one() {
+        let id = |record: &Record| {
+            let line: Value = serde_json::from_str(&record.json()).unwrap();
+            line["id"].as_str().unwrap().to_owned()
+        };
+        let web = violation("web", "mount");
+        let of_web = summary("node-1", &web);
+        let mut later = summary("node-1", &Violation { count: 9, ..violation("web", "bpf") });
+        later.follows(IncidentState::Repeated);
+        assert_eq!((id(&of_web), of_web.subject()), (id(&later), later.subject()), "another call is no other subject");
+        let others = [
+            record(web.clone()),
+            summary("node-2", &web),
+            summary("node-1", &violation("db", "mount")),
+            summary("node-1", &Violation { policy: "own".into(), ..web.clone() }),
+            summary("node-1", &Violation { severity: Severity::Info, ..web.clone() }),
+        ];
+        let ids: BTreeSet<String> = others.iter().map(id).chain([id(&of_web)]).collect();
+        assert_eq!(ids.len(), 6);
     }
 
     #[test]

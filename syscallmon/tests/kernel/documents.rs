@@ -96,8 +96,8 @@ fn run(command: &str, directory: &Path) -> String {
 /// A policy that reports, and one that learns.
 fn policies(watched: &TestCgroup, learned: &TestCgroup) -> String {
     format!(
-        "  - name: backup\n    match: [{{cgroup: {}}}]\n    allow: ['@default']\n    critical: [keyctl]\n  \
-         - name: web\n    match: [{{cgroup: {}}}]\n    learn: {{quiet_for: 1h, at_least: 1h}}\n",
+        "  - name: backup\n    match: [{{cgroup: {}}}]\n    extends: runtime-default\n    \
+         critical: [keyctl]\n  - name: web\n    match: [{{cgroup: {}}}]\n    learn: {{quiet_for: 1h, at_least: 1h}}\n",
         watched.label(),
         learned.label()
     )

@@ -1,18 +1,9 @@
 //! An intrusion is one alert, with all calls: in a real Alertmanager, for a webhook, in the log and in the API.
 
-use std::{
-    fs,
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::Command,
-    sync::{Arc, Mutex},
-    thread,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use serde_json::Value;
-use syscallmon_testkit::{Alert, Alertmanager, Network, Site, free_address};
+use syscallmon_testkit::{Alert, Alertmanager, HttpReceiver, Network, Site, free_address};
 
 use crate::{
     harness::{Docker, KnownCalls, TestCgroup, number, wait_for},
@@ -33,47 +24,9 @@ const CALLS: [(&str, i64); 8] = [
     ("init_module", libc::SYS_init_module),
 ];
 
-/// A server that keeps the bodies of requests.
-struct Webhook {
-    url: String,
-    posts: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Webhook {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (url, posts) = (format!("http://{}/", listener.local_addr().unwrap()), Arc::<Mutex<Vec<Value>>>::default());
-        let log = Arc::clone(&posts);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                log.lock().unwrap().extend(post(&mut stream.unwrap()));
-            }
-        });
-        Self { url, posts }
-    }
-
-    /// Returns the posts about workloads with this text in their labels.
-    fn posts(&self, part: &str) -> Vec<Value> {
-        let posts = self.posts.lock().unwrap();
-        posts.iter().filter(|post| post["workload"].to_string().contains(part)).cloned().collect()
-    }
-}
-
-/// Reads one request, and answers it.
-fn post(stream: &mut TcpStream) -> Option<Value> {
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        let length = stream.read(&mut buffer).unwrap_or(0);
-        bytes.extend_from_slice(&buffer[..length]);
-        let body = bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|end| &bytes[end + 4..]);
-        if let Some(body) = body.and_then(|body| serde_json::from_slice::<Value>(body).ok()) {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-            return Some(body);
-        }
-        if length == 0 {
-            return None;
-        }
-    }
+/// Returns the posts about workloads with this text in their labels.
+fn posts(webhook: &HttpReceiver, part: &str) -> Vec<Value> {
+    webhook.bodies().into_iter().filter(|post| post["workload"].to_string().contains(part)).collect()
 }
 
 fn alertmanager(address: &str, directory: &Path) -> Alertmanager {
@@ -106,9 +59,10 @@ fn script(program: &str, cgroup: &str, calls: &[(&str, i64)]) -> String {
 #[test]
 fn an_intrusion_by_a_shell_in_a_container_is_one_critical_alert_with_all_calls() {
     let docker = Docker::start();
-    let (directory, address, webhook) = (tempfile::tempdir().unwrap(), free_address(), Webhook::start());
+    let (directory, address, webhook) = (tempfile::tempdir().unwrap(), free_address(), HttpReceiver::start());
     let alertmanager = alertmanager(&address, directory.path());
-    let flags = [format!("--alert.alertmanager.url=http://{address}"), format!("--alert.webhook.url={}", webhook.url)];
+    let flags =
+        [format!("--alert.alertmanager.url=http://{address}"), format!("--alert.webhook.url={}", webhook.url())];
     let guard = Guard::beside(&docker, &flags.each_ref().map(String::as_str));
     let shell = fs::canonicalize("/bin/sh").unwrap();
     let shell = format!("--mount=type=bind,source={},target=/sh,readonly", shell.display());
@@ -143,7 +97,7 @@ fn an_intrusion_by_a_shell_in_a_container_is_one_critical_alert_with_all_calls()
     assert_eq!(alert.annotations["summary"], message);
 
     let posts = wait_for("the posts", TIMEOUT, || {
-        let posts = webhook.posts(name);
+        let posts = posts(&webhook, name);
         posts.last().is_some_and(|last| names(last) == expected).then_some(posts)
     });
     assert!(posts.len() < CALLS.len() / 2, "{} posts for one burst: {posts:#?}", posts.len());

@@ -29,6 +29,7 @@ mod lifecycle;
 mod names;
 mod nesting;
 mod policies;
+mod policy_command;
 mod privileges;
 mod profile;
 mod prometheus;

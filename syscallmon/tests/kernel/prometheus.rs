@@ -7,7 +7,18 @@ use syscallmon_testkit::{Network, Prometheus, Site, free_address};
 use crate::harness::{Daemon, KnownCalls, TestCgroup, number, wait_for};
 
 /// Starts a program with these flags, with its files in this directory, that scrapes the target at this interval.
-fn start(directory: &Path, program: &str, flags: &[&str], (target, interval): (&str, &str)) -> Prometheus {
+fn start(directory: &Path, program: &str, flags: &[&str], target: (&str, &str)) -> Prometheus {
+    start_at(&free_address(), directory, program, flags, target)
+}
+
+/// Does the same at an address of this host.
+pub(crate) fn start_at(
+    address: &str,
+    directory: &Path,
+    program: &str,
+    flags: &[&str],
+    (target, interval): (&str, &str),
+) -> Prometheus {
     let yaml = format!(
         "global: {{scrape_interval: {interval}}}\nscrape_configs:\n- job_name: syscallmon\n  \
          static_configs: [{{targets: ['{target}']}}]\n"
@@ -15,12 +26,12 @@ fn start(directory: &Path, program: &str, flags: &[&str], (target, interval): (&
     fs::write(directory.join("prometheus.yml"), yaml).unwrap();
     let mut command = Command::new(program);
     command.args(flags);
-    let site = Site { network: Network::Host, address: &free_address(), directory, logs: directory };
+    let site = Site { network: Network::Host, address, directory, logs: directory };
     Prometheus::start(command, &site).expect("a Prometheus: run `cargo xtask setup --for test`")
 }
 
 /// Returns the values of an instant query.
-fn query(prometheus: &Prometheus, promql: &str) -> Vec<String> {
+pub(crate) fn query(prometheus: &Prometheus, promql: &str) -> Vec<String> {
     let samples = prometheus.query(promql).expect("an answer");
     samples.iter().map(|sample| sample.value.to_string()).collect()
 }

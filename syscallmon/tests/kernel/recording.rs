@@ -20,11 +20,11 @@ use crate::{
 const CALLS: u64 = 12_345;
 
 /// A recorder. Dropping it kills it.
-struct Recorder(Guarded);
+pub(crate) struct Recorder(Guarded);
 
 impl Recorder {
     /// Starts one, and waits until it counts.
-    fn start(file: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn start(file: &Path, flags: &[&str]) -> Self {
         let mut command = syscallmon();
         command.args(["record", "--host", "--poll.interval=200ms", "--output"]).arg(file).args(flags);
         let recorder = Self(Guarded::spawn(&mut command).expect("start the recorder"));
@@ -33,7 +33,7 @@ impl Recorder {
     }
 
     /// Stops it. Returns its exit status.
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         self.0.signal(libc::SIGINT).expect("a running recorder");
         self.0.wait(Duration::from_secs(90)).expect("the recorder ends").code()
     }

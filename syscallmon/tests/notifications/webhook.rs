@@ -50,6 +50,27 @@ fn webhooks_of_the_daemon_have_the_incident() {
     assert_eq!(pagerduty("new")["payload"]["severity"], "critical");
 }
 
+/// A summary of alerts beyond the rate limit, as the daemon writes it. The daemon's own test checks the ids.
+fn summary(id: &str) -> Value {
+    json!({
+        "schema": 2, "kind": "suppressed", "id": id, "node": "node-1", "state": "new", "severity": "critical",
+        "message": "shop/web-1/web: 3 more critical violations of policy web not sent", "last_seen": 1_700_000_010.5,
+        "count": 3, "workload": {"namespace": "shop", "pod": "web-1", "container": "web"},
+        "limit": {"count": 20, "period": 600}, "worst": {"policy": "web", "syscall": "mount"}, "runbook_url": RUNBOOK,
+    })
+}
+
+#[test]
+fn every_summary_of_alerts_beyond_the_rate_has_a_key_of_its_own() {
+    let [one, other] = ["1111111111111111", "2222222222222222"].map(summary);
+    let key = |summary: &Value| rendered("pagerduty", summary)["dedup_key"].as_str().unwrap().to_owned();
+    assert_ne!(key(&one), key(&other));
+    for service in ["slack", "teams"] {
+        let body = rendered(service, &one).to_string();
+        assert!(body.contains("suppressed 1111111111111111"), "{service}: {body}");
+    }
+}
+
 /// Checks that texts of programs are only where the service reads no markup.
 fn assert_plain(service: &str, body: &Value) {
     match body {

@@ -1,5 +1,5 @@
 //! Shared code of syscallmon's tests and benchmarks: a daemon under test, real servers (Prometheus, Alertmanager,
-//! dockerd), cgroups that are removed, children that end, expositions, waiting.
+//! dockerd), a receiver of webhooks, cgroups that are removed, children that end, expositions, waiting.
 //!
 //! Tests on the real kernel (`syscallmon/tests/kernel`, in VMs too), `cargo xtask e2e` and `cargo xtask bench` use it.
 //! It does not use syscallmon itself.
@@ -11,6 +11,7 @@ mod daemon;
 pub mod docker;
 mod exposition;
 mod free_address;
+mod http_receiver;
 pub mod interrupt;
 mod network;
 mod process;
@@ -26,6 +27,7 @@ pub use self::{
     daemon::Daemon,
     exposition::Exposition,
     free_address::free_address,
+    http_receiver::HttpReceiver,
     network::Network,
     process::Process,
     prometheus::Prometheus,

@@ -131,7 +131,7 @@ impl Policy {
     }
 
     /// Returns the policies that it extends, the nearest first.
-    pub(super) fn ancestors(&self) -> impl Iterator<Item = &Arc<Self>> {
+    pub fn ancestors(&self) -> impl Iterator<Item = &Arc<Self>> {
         iter::successors(self.parent.as_ref(), |policy| policy.parent.as_ref())
     }
 

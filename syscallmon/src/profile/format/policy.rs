@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Details, FormatError, comment, valid_name};
+use super::{Details, FormatError, comment, name::check_name};
 use crate::{
     profile::{Plan, Provenance},
     syscalls::names,
@@ -12,7 +12,7 @@ use crate::{
 const MAX_NAME: usize = 63;
 
 pub(super) fn write(plan: &Plan, provenance: &Provenance, details: &Details) -> Result<String, FormatError> {
-    valid_name(&details.name, "a policy (--name)", MAX_NAME)?;
+    check_name(&details.name, "a policy (--name)", MAX_NAME)?;
     if details.selector.is_empty() {
         return Err(FormatError::Selector);
     }

@@ -7,7 +7,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Details, FormatError, comment, oci, valid_name};
+use super::{
+    Details, FormatError, comment,
+    name::{check_name, check_namespace},
+    oci,
+};
 use crate::profile::{Plan, Provenance};
 
 /// Version of the API.
@@ -34,7 +38,7 @@ pub(super) fn write(
     provenance: &Provenance,
     details: &Details,
 ) -> Result<String, FormatError> {
-    valid_name(&details.name, "a SeccompProfile (--name)", MAX_NAME)?;
+    check_name(&details.name, "a SeccompProfile (--name)", MAX_NAME)?;
     let api = match version {
         Version::V1 => "v1",
         Version::V1beta1 => "v1beta1",
@@ -49,7 +53,7 @@ pub(super) fn write(
         details.name
     );
     if let Some(namespace) = details.namespace.as_ref().filter(|_| version == Version::V1beta1) {
-        valid_name(namespace, "a namespace", 63)?;
+        check_namespace(namespace)?;
         let _ = writeln!(text, "  namespace: {namespace}");
     }
     let _ = writeln!(text, "  annotations:\n    spo.x-k8s.io/syscall-coverage: {coverage}");

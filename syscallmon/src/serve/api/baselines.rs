@@ -49,6 +49,9 @@ struct PolicyEntry<'a> {
     name: &'a str,
     /// Its file, or `built in`.
     origin: &'a str,
+    /// The policies that it extends, the nearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    extends: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     learn: Option<Learn>,
     /// Number of current workloads with this policy.
@@ -147,7 +150,8 @@ impl<'a> PolicyEntry<'a> {
     fn new(policy: &'a Policy, workloads: &HashMap<&str, usize>) -> Self {
         let name = policy.name().as_ref();
         let workloads = workloads.get(name).copied().unwrap_or_default();
-        Self { name, origin: policy.origin(), learn: policy.learn().copied(), workloads }
+        let extends = policy.ancestors().map(|policy| policy.name().as_ref()).collect();
+        Self { name, origin: policy.origin(), extends, learn: policy.learn().copied(), workloads }
     }
 }
 

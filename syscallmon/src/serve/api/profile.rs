@@ -61,6 +61,10 @@ fn answer(view: &View, query: &ProfileQuery) -> Result<Response, QueryError> {
             "match is missing: it selects the workloads, such as match=namespace=\"shop\",owner=\"web\"",
         ));
     };
+    let details = details(query, selector);
+    if let Err(error) = details.check() {
+        return Ok(refused(&error.to_string()));
+    }
     let known = || view.model.workloads().map(|(_, totals)| totals.metadata.clone()).collect();
     let selection = Selection::of(Some(selector), known)?;
     let evidence = match evidence(view, &selection, selector) {
@@ -70,15 +74,23 @@ fn answer(view: &View, query: &ProfileQuery) -> Result<Response, QueryError> {
     if evidence.calls.values().all(|seen| seen.count == 0) {
         return Ok(failure(StatusCode::NOT_FOUND, "no workload with system calls matches".to_owned()));
     }
-    Ok(written(&evidence, query, selector).unwrap_or_else(|problem| refused(&problem)))
+    Ok(written(&evidence, query, &details).unwrap_or_else(|problem| refused(&problem)))
 }
 
 fn refused(problem: &str) -> Response {
     failure(StatusCode::BAD_REQUEST, problem.to_owned())
 }
 
+fn details(query: &ProfileQuery, selector: &str) -> Details {
+    Details {
+        name: query.name.clone().unwrap_or_else(|| "workload".to_owned()),
+        namespace: query.namespace.clone(),
+        selector: selector.to_owned(),
+    }
+}
+
 /// Returns the file. The text of an error says what is wrong with the query.
-fn written(evidence: &Evidence, query: &ProfileQuery, selector: &str) -> Result<Response, String> {
+fn written(evidence: &Evidence, query: &ProfileQuery, details: &Details) -> Result<Response, String> {
     let format = query.format.as_deref().unwrap_or("oci");
     let format =
         Format::from_str(format, false).map_err(|_| format!("format: {format:?} is not a format: {}", formats()))?;
@@ -94,12 +106,7 @@ fn written(evidence: &Evidence, query: &ProfileQuery, selector: &str) -> Result<
     plan.warnings.extend(Confidence::new(evidence, SystemTime::now()).warning());
     let runtime = runtime.map_or_else(|| "all measured runtimes".to_owned(), |runtime| runtime.to_string());
     let provenance = Provenance::new(evidence, Some(runtime), SystemTime::now());
-    let details = Details {
-        name: query.name.clone().unwrap_or_else(|| "workload".to_owned()),
-        namespace: query.namespace.clone(),
-        selector: selector.to_owned(),
-    };
-    let mut files = format.write(&plan, &provenance, &details).map_err(|error| error.to_string())?;
+    let mut files = format.write(&plan, &provenance, details).map_err(|error| error.to_string())?;
     let content = files.pop().map(|file| file.content).unwrap_or_default();
     Ok(([(CONTENT_TYPE, HeaderValue::from_static(format.media_type()))], content).into_response())
 }
@@ -151,7 +158,7 @@ mod tests {
 
     use http_body_util::BodyExt as _;
 
-    use super::*;
+    use super::{super::openapi, *};
     use crate::{
         model::Model,
         seccomp::Profile,
@@ -212,6 +219,46 @@ mod tests {
             let (answered, text) = ask(selector, format).await;
             assert_eq!(answered, status);
             assert!(text.contains(reason), "{text}");
+        }
+    }
+    #[tokio::test]
+    async fn names_are_checked_as_documented_whatever_the_format() {
+        let document = openapi::document().await.into_body().collect().await.unwrap().to_bytes();
+        let document: serde_json::Value = serde_json::from_slice(&document).unwrap();
+        let parameters = document.pointer("/paths/~1api~1v1~1profile/get/parameters").unwrap().as_array().unwrap();
+        let is_documented = |parameter: &str, text: &str| {
+            let parameter = parameters.iter().find(|known| known["name"] == parameter).unwrap();
+            jsonschema::draft202012::new(&parameter["schema"]).unwrap().is_valid(&text.into())
+        };
+        let (longest, longer) = ("w".repeat(63), "w".repeat(64));
+        for (text, is_name, is_namespace) in [
+            ("shop-web", true, true),
+            ("7", true, true),
+            (&longest, true, true),
+            ("web.7d5", true, false),
+            ("", false, false),
+            (&longer, false, false),
+            ("Web", false, false),
+            ("a..b", false, false),
+            ("a-.b", false, false),
+            ("-a", false, false),
+            ("a-", false, false),
+        ] {
+            for format in ["oci", "spo", "spo-v1beta1", "systemd", "policy"] {
+                let query = |name: Option<&str>, namespace: Option<&str>| ProfileQuery {
+                    selector: Some("cgroup=\"/web\"".to_owned()),
+                    format: Some(format.to_owned()),
+                    name: name.map(str::to_owned),
+                    namespace: namespace.map(str::to_owned),
+                    ..ProfileQuery::default()
+                };
+                let status = |query: &ProfileQuery| answer(&view(), query).unwrap().status();
+                let expected = |valid| if valid { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+                assert_eq!(status(&query(Some(text), None)), expected(is_name), "{format}: {text}");
+                assert_eq!(status(&query(None, Some(text))), expected(is_namespace), "{format}: {text}");
+            }
+            let documented = (is_documented("name", text), is_documented("namespace", text));
+            assert_eq!(documented, (is_name, is_namespace), "{text}");
         }
     }
 }

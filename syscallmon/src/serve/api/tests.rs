@@ -41,6 +41,8 @@ use crate::{
 /// The kind of the only baseline that is complete.
 const KIND: &str = "docker:web";
 
+const LEARNED: &str = "{name: learned, match: ['container=~\".+\"'], extends: runtime-default, learn: {}}";
+
 const MOMENT: SystemTime = SystemTime::UNIX_EPOCH;
 
 fn process() -> Process {
@@ -118,7 +120,7 @@ fn view() -> View {
         denied: false,
         process: process(),
     };
-    let spec = serde_saphyr::from_str("name: learned\nmatch: ['container=~\".+\"']\nlearn: {}").unwrap();
+    let spec = serde_saphyr::from_str(LEARNED).unwrap();
     let source = Source { spec, profiles: Vec::new(), origin: "a.yaml".into() };
     let policies = Policies::new(vec![source], true, &calls).unwrap();
     let probe = ProbeStatus { probe: Probe::SysEnter, implementation: None, problem: Some("no BTF".to_owned()) };
@@ -245,6 +247,14 @@ async fn the_document_has_every_measured_runtime() {
     let parameters = document.pointer("/paths/~1api~1v1~1profile/get/parameters").unwrap().as_array().unwrap();
     let runtime = parameters.iter().find(|parameter| parameter["name"] == "runtime").unwrap();
     assert_eq!(runtime["schema"]["enum"], json!(crate::profile::base::known()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_lists_what_it_extends() {
+    let policies = data(&router().0, "/api/v1/policies").await["policies"].clone();
+    let extends = |position: usize| (&policies[position]["name"], &policies[position]["extends"]);
+    assert_eq!(extends(0), (&json!("learned"), &json!(["runtime-default"])));
+    assert_eq!(extends(1), (&json!("runtime-default"), &Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread")]

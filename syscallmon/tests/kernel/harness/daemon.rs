@@ -101,6 +101,11 @@ impl Daemon {
         self.launched.log_line(texts).map(|(_, line)| line)
     }
 
+    /// The number of log lines with this text.
+    pub(crate) fn log_lines(&self, text: &str) -> usize {
+        self.launched.log().iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Keeps the pipe of its log open, and reads at most one more line.
     pub(crate) fn stop_reading_log(&self) {
         self.launched.stop_reading_log();

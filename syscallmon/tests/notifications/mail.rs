@@ -1,8 +1,8 @@
-//! Servers that get notifications.
+//! A mail server that gets notifications.
 
 use std::{
     collections::HashSet,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     process::{Command, Stdio},
     sync::{Arc, Mutex},
@@ -10,50 +10,6 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::Value;
-
-/// A web server that keeps the JSON of each request. The path names the service.
-pub(super) struct HttpReceiver {
-    pub(super) url: String,
-    requests: Arc<Mutex<Vec<(String, Value)>>>,
-}
-
-impl HttpReceiver {
-    pub(super) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::<Mutex<Vec<(String, Value)>>>::default();
-        let log = Arc::clone(&requests);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                log.lock().unwrap().extend(request(&stream.unwrap()));
-            }
-        });
-        Self { url, requests }
-    }
-
-    pub(super) fn first(&self, service: &str) -> Option<Value> {
-        self.all(service).into_iter().next()
-    }
-
-    pub(super) fn all(&self, service: &str) -> Vec<Value> {
-        let requests = self.requests.lock().unwrap();
-        requests.iter().filter(|(path, _)| path[1..] == *service).map(|(_, body)| body.clone()).collect()
-    }
-}
-
-/// Reads one request and answers it. Slack answers `ok`.
-fn request(mut stream: &TcpStream) -> Option<(String, Value)> {
-    let mut reader = BufReader::new(stream);
-    let lines: Vec<String> =
-        reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-    let path = lines.first()?.split(' ').nth(1)?.to_owned();
-    let length = lines.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.expect("a request with a length")];
-    reader.read_exact(&mut body).ok()?;
-    stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").ok()?;
-    Some((path, serde_json::from_slice(&body).expect("a body of JSON")))
-}
 
 /// A mail, as Python's parser reads it.
 #[derive(Debug, Deserialize)]
