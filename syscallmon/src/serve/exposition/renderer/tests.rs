@@ -16,7 +16,7 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::{
     alert::Alerts,
-    detect::{Baselines, Learn, Reason, Severity, Violation, Violations},
+    detect::{Baselines, Learn, PolicyUsage, Reason, Severity, Violation, Violations},
     kernel::{Probe, ProbeStatus},
     model::{Granularities, Granularity, Model, SeriesLayout},
     snapshot::{Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
@@ -62,6 +62,7 @@ fn view(cgroup: &str) -> View {
         sources: directory.sources(),
         violations: violations.view(),
         baselines: baselines.view(),
+        policy_usage: [PolicyUsage { policy: "web".into(), abi: "ia32", allowed: 3, unused: vec!["mount"] }].into(),
         alerts: Alerts::to_nobody("webhook").status(),
         ..View::empty(Arc::new(facts))
     }
@@ -136,6 +137,8 @@ fn every_signal_has_its_series() {
         r#"syscallmon_syscall_duration_seconds_bucket{cgroup="/a",syscall="read",le="+Inf"} 9"#,
         r#"syscallmon_syscall_duration_seconds_sum{cgroup="/a",syscall="read"} 0.06"#,
         r#"syscallmon_syscall_duration_seconds_count{cgroup="/a",syscall="read"} 9"#,
+        r#"syscallmon_policy_allowed_calls{abi="ia32",policy="web"} 3"#,
+        r#"syscallmon_policy_unused_calls{abi="ia32",policy="web"} 1"#,
         r#"syscallmon_policy_baselines{policy="learned",state="learning"} 1"#,
         r#"syscallmon_policy_baseline_calls{kind="shop/Deployment/web/httpd",policy="learned",state="learning"} 0"#,
         r#"syscallmon_policy_baseline_partial{kind="shop/Deployment/web/httpd",policy="learned"} 1"#,
