@@ -68,6 +68,10 @@ pub(super) fn join<'a>(infos: &'a Infos, calls: &'a Counters, denied: &'a Counte
         .map(|(labels, counter)| (labels, counter, false))
         .chain(denied.iter().map(|(labels, counter)| (labels, counter, true)))
     {
+        // Such as the pause containers of all pods together: no container of the workload.
+        if labels.get("cgroup").starts_with(NO_NAME) {
+            continue;
+        }
         // Labels of several workloads can be in one selector: the others have no metadata here.
         let Some(infos) = index.of(labels) else { continue };
         used.extend(infos.iter().map(|(info, _)| *info));

@@ -72,3 +72,15 @@ fn daemons_may_identify_workloads_by_different_labels() {
     assert_eq!(names(&joined), ["shop/web-2/c@n2", "shop/c/web@n1"]);
     assert!(joined.replicas.values().all(|replica| replica.calls.len() == 1), "a container of Docker has no namespace");
 }
+
+#[test]
+fn series_of_several_workloads_together_are_no_replica() {
+    let infos = infos(&["instance=n1,cgroup=/a,node=x", "instance=n1,cgroup=(pause),node=x"]);
+    let calls = counters(&[
+        "instance=n1,cgroup=/a,abi=x86_64,syscall=read",
+        "instance=n1,cgroup=(pause),abi=x86_64,syscall=pause",
+        "instance=n1,cgroup=(remainder),abi=x86_64,syscall=write",
+    ]);
+    let denied = Counters::new();
+    assert_eq!(names(&join(&infos, &calls, &denied).unwrap()), ["/a@x"]);
+}
