@@ -88,8 +88,7 @@ pub struct Args {
 ///
 /// If the tests fail on a kernel, or no kernel was tried.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
-    let guests =
-        [(args.systemd, &systemd::HIDING), (args.profiles, &systemd::PROFILES), (args.peer, &systemd::PEER)];
+    let guests = [(args.systemd, &systemd::HIDING), (args.profiles, &systemd::PROFILES), (args.peer, &systemd::PEER)];
     if let Some((_, guest)) = guests.into_iter().find(|(is_chosen, _)| *is_chosen) {
         setup::ensure(root, Purpose::Vm)?;
         return systemd::run(root, guest, args.write);

@@ -20,7 +20,7 @@ const KERNEL: &str = "x86_64-6.12";
 /// The document with the comparison, and the mark around it.
 const DOCUMENT: &str = "docs/profiles.md";
 const MARK: &str = "peer";
-const UNIT: &str = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/syscallmon/run.sh\n";
+const UNIT: &str = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/syscallmon/run\n";
 
 /// What a VM contains, and what it runs.
 pub(super) struct Guest {
@@ -149,7 +149,7 @@ impl Guest {
         }
         let daemon = fs::read(daemon).with_context(|| format!("cannot read {}", daemon.display()))?;
         cpio.add("syscallmon/syscallmon", PROGRAM, &daemon);
-        cpio.add("syscallmon/run.sh", PROGRAM, self.run.as_bytes());
+        cpio.add("syscallmon/run", PROGRAM, self.run.as_bytes());
         for (name, program) in self.programs {
             cpio.add(&format!("syscallmon/programs/{name}"), PROGRAM, program.as_bytes());
         }

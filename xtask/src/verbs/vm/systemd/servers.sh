@@ -33,8 +33,13 @@ prepare() {
         http { access_log /var/log/nginx/access.log; server { listen 8001; root /var/www/html; } }' >/etc/nginx/test.conf
     if [ -d "$cluster" ]; then echo "host all all 127.0.0.1/32 trust" >"$cluster/pg_hba.conf"; fi
 }
-# Removes what a server has stored.
-forget() { if [ "$1" = redis ]; then rm -rf /srv/redis/*; fi; }
+# Removes what a server has stored. With its directories, it starts in another way.
+forget() {
+    case $1 in
+    nginx) rm -rf /var/lib/nginx/* ;;
+    redis) rm -rf /srv/redis/* ;;
+    esac
+}
 get() { curl --silent --output /dev/null --max-time 120 "$@"; }
 # Requests to a web server: small and large files, a missing one, a range, a method it may not know, in parallel.
 web() {
