@@ -81,8 +81,8 @@ pub(super) const PROFILES: Guest = Guest {
     with_headers: None,
 };
 
-/// Servers in containers, with profiles of syscallmon and of `oci-seccomp-bpf-hook`, which compiles its eBPF program with
-/// the kernel's headers at every start.
+/// Servers in containers, with profiles of syscallmon and of `oci-seccomp-bpf-hook`. The hook compiles its eBPF program
+/// with the kernel's headers at every start.
 pub(super) const PEER: Guest = Guest {
     name: "systemd-peer",
     packages: "systemd,systemd-sysv,dbus,procps,util-linux,curl,busybox,nginx-light,redis-server,postgresql,python3,\
