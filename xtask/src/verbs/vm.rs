@@ -74,7 +74,10 @@ pub struct Args {
     /// Boot Debian with systemd instead, and run servers as units with generated seccomp profiles
     #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "dist", "write", "systemd"])]
     profiles: bool,
-    /// Put the result in docs/kernels.md
+    /// Boot Debian with systemd instead, and compare generated seccomp profiles with those of oci-seccomp-bpf-hook
+    #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "dist", "systemd", "profiles"])]
+    peer: bool,
+    /// Put the result in docs/kernels.md; with --peer, in docs/profiles.md
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
     write: bool,
 }
@@ -85,13 +88,10 @@ pub struct Args {
 ///
 /// If the tests fail on a kernel, or no kernel was tried.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
-    if args.systemd {
+    let guests = [(args.systemd, &systemd::HIDING), (args.profiles, &systemd::PROFILES), (args.peer, &systemd::PEER)];
+    if let Some((_, guest)) = guests.into_iter().find(|(is_chosen, _)| *is_chosen) {
         setup::ensure(root, Purpose::Vm)?;
-        return systemd::run(root, &systemd::HIDING);
-    }
-    if args.profiles {
-        setup::ensure(root, Purpose::Vm)?;
-        return systemd::run(root, &systemd::PROFILES);
+        return systemd::run(root, guest, args.write);
     }
     let kernels = selected(&args.kernel, args.ci)?;
     if args.list {

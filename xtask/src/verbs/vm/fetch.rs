@@ -21,7 +21,7 @@ const TRIES: usize = 24;
 
 /// Returns the kernel's image. Downloads it unless it is in the cache. With `refresh`, always downloads it.
 pub(super) fn kernel(arch: Arch, image: &Image, refresh: bool) -> Result<PathBuf> {
-    let pattern = image.package.replace("ARCH", arch.debian());
+    let pattern = image.pattern(arch);
     let dir = workspace::cache_dir()?.join("kernels").join(format!("{arch}-{}", plain(&pattern)));
     let file = dir.join("vmlinuz");
     if refresh && dir.exists() {
@@ -37,7 +37,8 @@ pub(super) fn kernel(arch: Arch, image: &Image, refresh: bool) -> Result<PathBuf
     Ok(file)
 }
 
-fn download_newest(lists: &Lists, pattern: &str, work: &Path, file: &Path) -> Result<()> {
+/// Downloads a kernel's image to this file. Returns the name of its package.
+pub(super) fn download_newest(lists: &Lists, pattern: &str, work: &Path, file: &Path) -> Result<String> {
     let mut packages = lists.search(pattern)?;
     packages.sort_by(|a, b| by_version(b, a));
     let mut last = format!("no package is called {pattern}");
@@ -47,7 +48,8 @@ fn download_newest(lists: &Lists, pattern: &str, work: &Path, file: &Path) -> Re
             Ok(deb) => {
                 let unpacked = apt::unpack(&deb, &work.join(package))?;
                 let vmlinuz = vmlinuz(&unpacked).with_context(|| format!("{package} has no vmlinuz"))?;
-                return fs::rename(&vmlinuz, file).with_context(|| format!("cannot move {}", vmlinuz.display()));
+                fs::rename(&vmlinuz, file).with_context(|| format!("cannot move {}", vmlinuz.display()))?;
+                return Ok(package.clone());
             }
             Err(error) => {
                 last = format!("{error:#}");

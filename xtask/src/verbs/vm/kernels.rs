@@ -24,6 +24,13 @@ pub(super) struct Image {
     pub(super) package: &'static str,
 }
 
+impl Image {
+    /// Returns the regular expression for an architecture.
+    pub(super) fn pattern(&self, arch: Arch) -> String {
+        self.package.replace("ARCH", arch.debian())
+    }
+}
+
 /// The hierarchies below /sys/fs/cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cgroups {
@@ -58,6 +65,10 @@ const LINUX_6_18: Image =
 const NEWEST: Image = Image { suite: Suite::TrixieBackports, package: r"^linux-binary-[0-9.]+\+deb13-cloud-ARCH$" };
 const NEWEST_16K: Image = Image { suite: Suite::TrixieBackports, package: r"^linux-binary-[0-9.]+\+deb13-arm64-16k$" };
 const SID: Image = Image { suite: Suite::Sid, package: r"^linux-binary-(unsigned-)?[0-9.]+\+deb14-cloud-ARCH$" };
+
+/// A kernel of a release, where the mirror has its headers as well.
+pub(super) const WITH_HEADERS: Image =
+    Image { suite: Suite::Trixie, package: r"^linux-image-6\.12\.[0-9]+\+deb13-cloud-ARCH$" };
 
 impl Kernel {
     const fn x86_64(name: &'static str, image: &'static Image) -> Self {

@@ -1,29 +1,26 @@
-//! Debian with systemd in a VM: units, scopes and user sessions that try to hide calls in container init, and servers
-//! as units with generated seccomp profiles.
+//! Debian with systemd in a VM: units, scopes and user sessions that try to hide calls in container init, servers as
+//! units with generated seccomp profiles, and the profiles of another generator for containers.
 
-use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Duration,
-};
+mod file_system;
+
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use xtask_support::{apt, arch::Arch, shell, static_build, workspace};
+use xtask_support::{arch::Arch, marked, static_build, workspace};
 
 use super::{
     fetch,
     initramfs::{Cpio, DIRECTORY, FILE, PROGRAM, SYMLINK},
-    kernels::KERNELS,
+    kernels::{Image, KERNELS, WITH_HEADERS},
     machine::{self, Boot},
 };
 
 /// The kernel that boots.
 const KERNEL: &str = "x86_64-6.12";
-/// Debian's release, whose systemd has an executor (255 and newer).
-const RELEASE: &str = "trixie";
-const MIRROR: &str = "check the network and the mirror in /etc/apt, or remove the cached file system";
-const UNIT: &str = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/syscallmon/run.sh\n";
+/// The document with the comparison, and the mark around it.
+const DOCUMENT: &str = "docs/profiles.md";
+const MARK: &str = "peer";
+const UNIT: &str = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/syscallmon/run\n";
 
 /// What a VM contains, and what it runs.
 pub(super) struct Guest {
@@ -39,7 +36,11 @@ pub(super) struct Guest {
     /// Whether the static web server is a program, too.
     has_web_server: bool,
     policy: Option<&'static str>,
+    /// The kernel that boots, whose headers are part of the file system. By default, one without headers.
+    with_headers: Option<&'static Image>,
 }
+
+const SERVERS: (&str, &str) = ("servers.sh", include_str!("systemd/servers.sh"));
 
 /// Units, scopes and user sessions that try to hide calls.
 pub(super) const HIDING: Guest = Guest {
@@ -63,6 +64,7 @@ pub(super) const HIDING: Guest = Guest {
     deny: [umask, kill]
 "#,
     ),
+    with_headers: None,
 };
 
 /// Servers as units, with profiles that were generated from their calls.
@@ -73,27 +75,54 @@ pub(super) const PROFILES: Guest = Guest {
     memory_mib: 4096,
     timeout: Duration::from_mins(40),
     run: include_str!("systemd/profiles.sh"),
-    programs: &[],
+    programs: &[SERVERS],
     has_web_server: true,
     policy: None,
+    with_headers: None,
 };
 
-/// Boots the VM and checks what its script prints.
-pub(super) fn run(root: &Path, guest: &Guest) -> Result<()> {
+/// Servers in containers, with profiles of syscallmon and of `oci-seccomp-bpf-hook`. The hook compiles its eBPF program
+/// with the kernel's headers at every start.
+pub(super) const PEER: Guest = Guest {
+    name: "systemd-peer",
+    packages: "systemd,systemd-sysv,dbus,procps,util-linux,curl,busybox,nginx-light,redis-server,postgresql,python3,\
+               crun,runc,oci-seccomp-bpf-hook",
+    memory_mib: 6144,
+    timeout: Duration::from_mins(50),
+    run: include_str!("systemd/peer.py"),
+    programs: &[SERVERS, ("trace", include_str!("systemd/trace"))],
+    has_web_server: true,
+    policy: None,
+    with_headers: Some(&WITH_HEADERS),
+};
+
+/// Boots the VM and checks what its script prints. Writes its table to the document, if it is to.
+pub(super) fn run(root: &Path, guest: &Guest, writes: bool) -> Result<()> {
     let kernel = KERNELS.iter().find(|kernel| kernel.name == KERNEL).context("no such kernel")?;
-    let vmlinuz = fetch::kernel(kernel.arch, kernel.image, false)?;
+    let system = file_system::fetch(guest)?;
+    let vmlinuz = match guest.with_headers {
+        Some(_) => system.join(file_system::KERNEL),
+        None => fetch::kernel(kernel.arch, kernel.image, false)?,
+    };
     let dir = workspace::target_dir(root).join("vm");
     let logs = dir.join("log");
     fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
     let initramfs = dir.join(format!("initramfs-{}", guest.name));
     // The kernel unpacks archives one after the other.
-    let system = fs::read(guest.file_system()?).context("cannot read the file system")?;
+    let system = fs::read(system.join(file_system::ARCHIVE)).context("cannot read the file system")?;
     let daemon = static_build::build(root, Arch::Amd64, None)?.daemon;
     fs::write(&initramfs, [system, guest.additions(&daemon)?].concat()).context("cannot write the initramfs")?;
     let (memory_mib, timeout) = (guest.memory_mib, guest.timeout);
     let boot = Boot { kernel, vmlinuz: &vmlinuz, initramfs: &initramfs, memory_mib, timeout };
     let (_, console) = machine::boot(boot, &logs.join(format!("{}.log", guest.name)))?;
-    judge(&console)
+    judge(&console)?;
+    if writes { marked::write(root, DOCUMENT, MARK, &table(&console)) } else { Ok(()) }
+}
+
+/// Returns the rows of the table that the script printed.
+fn table(console: &str) -> String {
+    let rows = console.lines().filter_map(|line| line.trim_end().strip_prefix('@'));
+    rows.filter(|row| row.starts_with('|')).flat_map(|row| [row, "\n"]).collect()
 }
 
 /// Prints the results, and fails unless all are good and the script came to its end.
@@ -112,40 +141,6 @@ fn judge(console: &str) -> Result<()> {
 }
 
 impl Guest {
-    /// Returns an archive of Debian's file system. Makes it once, and keeps it in the user's cache.
-    fn file_system(&self) -> Result<PathBuf> {
-        let dir = workspace::cache_dir()?.join(self.name).join(RELEASE);
-        let archive = dir.join("root.cpio");
-        if !archive.exists() {
-            eprintln!("fetching Debian {RELEASE} with systemd, once");
-            let work = workspace::cache_work_dir()?;
-            let (system, prepared) = (work.path().join("root"), work.path().join("prepared"));
-            fs::create_dir(&prepared).with_context(|| format!("cannot create {}", prepared.display()))?;
-            let mut debootstrap = Command::new("debootstrap");
-            debootstrap.args(["--variant=minbase", &format!("--include={}", self.packages), RELEASE]);
-            shell::query(debootstrap.arg(&system).arg(apt::mirror()?), MIRROR)?;
-            // Not needed to run, and half of the size.
-            for unused in ["usr/share/doc", "usr/share/locale", "usr/share/man", "var/cache/apt", "var/lib/apt/lists"] {
-                fs::remove_dir_all(system.join(unused)).with_context(|| format!("cannot remove {unused}"))?;
-            }
-            // The script starts the servers.
-            for server in ["nginx", "postgresql", "prometheus-node-exporter", "redis-server"] {
-                let wanted = system.join(format!("etc/systemd/system/multi-user.target.wants/{server}.service"));
-                if wanted.is_symlink() {
-                    fs::remove_file(&wanted).with_context(|| format!("cannot remove {}", wanted.display()))?;
-                }
-            }
-            shell::query(Command::new("chroot").arg(&system).args(["useradd", "--create-home", "user"]), MIRROR)?;
-            let output = File::create(prepared.join("root.cpio")).context("cannot create the archive")?;
-            let mut pack = Command::new("sh");
-            pack.args(["-c", "find . -xdev | cpio --create --format=newc --quiet"]).current_dir(&system);
-            let status = pack.stdin(Stdio::null()).stdout(output).status().context("cannot start sh")?;
-            ensure!(status.success(), "cpio failed: `cargo xtask setup --for vm` installs it");
-            workspace::move_into_cache(&prepared, &dir)?;
-        }
-        Ok(archive)
-    }
-
     /// The archive of what is tested.
     fn additions(&self, daemon: &Path) -> Result<Vec<u8>> {
         let mut cpio = Cpio::default();
@@ -154,7 +149,7 @@ impl Guest {
         }
         let daemon = fs::read(daemon).with_context(|| format!("cannot read {}", daemon.display()))?;
         cpio.add("syscallmon/syscallmon", PROGRAM, &daemon);
-        cpio.add("syscallmon/run.sh", PROGRAM, self.run.as_bytes());
+        cpio.add("syscallmon/run", PROGRAM, self.run.as_bytes());
         for (name, program) in self.programs {
             cpio.add(&format!("syscallmon/programs/{name}"), PROGRAM, program.as_bytes());
         }
@@ -169,6 +164,8 @@ impl Guest {
         cpio.add("etc/systemd/system/test.service", FILE, UNIT.as_bytes());
         let wanted = "etc/systemd/system/multi-user.target.wants/test.service";
         cpio.add(wanted, SYMLINK, b"/etc/systemd/system/test.service");
+        // Without udev, systemd would wait 90 s for the device of this login.
+        cpio.add("etc/systemd/system/serial-getty@.service", SYMLINK, b"/dev/null");
         cpio.add("init", SYMLINK, b"/usr/lib/systemd/systemd");
         Ok(cpio.finish())
     }
@@ -188,10 +185,18 @@ mod tests {
 
     #[test]
     fn every_program_of_the_vm_is_there() {
-        let run = HIDING.run;
-        let used = run.match_indices("$programs/").map(|(at, prefix)| &run[at + prefix.len()..]);
-        for program in used.map(|rest| rest.split_whitespace().next().unwrap()) {
-            assert!(HIDING.programs.iter().any(|(name, _)| *name == program), "{program}");
+        for guest in [HIDING, PROFILES, PEER] {
+            let marks = ["$programs/", "/syscallmon/programs/"];
+            let used = marks.iter().flat_map(|mark| guest.run.split(mark).skip(1));
+            let end = |c: char| c.is_whitespace() || c == '"';
+            for program in used.map(|rest| rest.split(end).next().unwrap()).filter(|name| *name != "web_server") {
+                assert!(guest.programs.iter().any(|(name, _)| *name == program), "{program}");
+            }
         }
+    }
+
+    #[test]
+    fn table_has_the_rows_that_were_printed() {
+        assert_eq!(table("x | y\n@pass a\n@| a | b |\r\n@|---|---|\r\n@end\n"), "| a | b |\n|---|---|\n");
     }
 }
