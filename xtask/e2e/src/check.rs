@@ -3,6 +3,7 @@
 mod cluster;
 mod dashboards;
 mod enforced;
+mod events;
 mod exporter;
 mod fresh;
 mod hostile;

@@ -9,7 +9,7 @@ use super::{
     CALL,
     cluster::Cluster,
     dashboards::Shown,
-    enforced, fresh, hostile, outages, privileges, step, value,
+    enforced, events, fresh, hostile, outages, privileges, step, value,
     workloads::{self, CRASH_CALLS, EXPECTED, JOB_CALLS, JOBS},
 };
 use crate::{kubernetes::Node, wait::wait_for};
@@ -31,7 +31,8 @@ pub(crate) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
     hostile::names(&cluster)?;
     hostile::owners(&cluster)?;
     outages::all(&cluster)?;
-    privileges::each_capability(&cluster)
+    privileges::each_capability(&cluster)?;
+    events::grow_with_their_incident(&cluster)
 }
 
 impl Cluster<'_> {

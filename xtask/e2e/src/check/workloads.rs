@@ -83,6 +83,12 @@ pub(super) fn lasting() -> String {
     ])
 }
 
+/// Returns a pod whose shell makes one unexpected call, and another one when the file `/go` exists. Both fail.
+pub(super) fn intruded() -> String {
+    let script = "unshare -m true; until [ -e /go ]; do sleep 1; done; mount -t tmpfs none /; sleep 1000";
+    documents([pod("intruded", &json!([container("c", script)]))])
+}
+
 /// Returns workloads that imitate those of a Deployment or `CronJob` by name, label or owner reference, and a real
 /// `CronJob`. `uid` is the UID of the Deployment `web`.
 pub(super) fn pretenders(uid: &str) -> String {
