@@ -15,6 +15,18 @@
 {{- end }}
 {{- end }}
 
+{{/* The namespace of objects. */}}
+{{- define "syscallmon.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
+{{/* A map of labels or annotations: YAML's numbers and booleans as the strings that Kubernetes requires. */}}
+{{- define "syscallmon.strings" -}}
+{{- range $key, $value := . }}
+{{ $key }}: {{ if kindIs "float64" $value }}{{ $value | toJson | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* The ConfigMap of policies. */}}
 {{- define "syscallmon.policiesName" -}}
 {{- printf "%s-policies" (include "syscallmon.fullname" . | trunc 54 | trimSuffix "-") }}
@@ -32,9 +44,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/component: exporter
 app.kubernetes.io/part-of: syscallmon
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "syscallmon.strings" .Values.commonLabels }}
 {{- end }}
 
 {{/* Labels of every other object. */}}
@@ -55,10 +65,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{- define "syscallmon.image" -}}
+{{- $repository := .Values.image.repository }}
+{{- with .Values.global.imageRegistry | default .Values.image.registry }}
+{{- $repository = printf "%s/%s" . $repository }}
+{{- end }}
 {{- if .Values.image.digest }}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
 {{- else }}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* Secrets to pull images with, for all charts first: names, or objects with a name. */}}
+{{- define "syscallmon.imagePullSecrets" -}}
+{{- range concat (.Values.global.imagePullSecrets | default list) .Values.imagePullSecrets }}
+- name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
 {{- end }}
 {{- end }}
 
@@ -74,6 +95,48 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{- define "syscallmon.usesApi" -}}
 {{- if or (include "syscallmon.asksApiForNames" .) .Values.alerts.kubernetesEvents }}true{{ end }}
+{{- end }}
+
+{{/* Ports of the servers that alerts are sent to, from `config`: a JSON object, since a template returns text. */}}
+{{- define "syscallmon.alertPorts" -}}
+{{- $ports := dict }}
+{{- $urls := list (dig "alert" "alertmanager" "url" "" .Values.config) (dig "alert" "webhook" "url" "" .Values.config) }}
+{{- range $url := $urls }}
+{{- range kindIs "slice" $url | ternary $url (list $url) }}
+{{- if and . (kindIs "string" .) }}
+{{- $parsed := urlParse . }}
+{{- $port := regexFind ":[0-9]+$" $parsed.host | trimPrefix ":" | default (eq $parsed.scheme "https" | ternary "443" "80") }}
+{{- $_ := set $ports $port true }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $ports | toJson }}
+{{- end }}
+
+{{/* What PodMonitor and ServiceMonitor have in common, beside the endpoint. */}}
+{{- define "syscallmon.monitor" -}}
+{{- $monitor := .monitor -}}
+selector:
+  matchLabels:
+    {{- include "syscallmon.selectorLabels" .root | nindent 4 }}
+{{- if $monitor.namespace }}
+namespaceSelector:
+  matchNames: [{{ include "syscallmon.namespace" .root }}]
+{{- end }}
+{{- with $monitor.sampleLimit }}
+sampleLimit: {{ . | int }}
+{{- end }}
+{{- with $monitor.jobLabel }}
+jobLabel: {{ . }}
+{{- end }}
+{{- with $monitor.podTargetLabels }}
+podTargetLabels:
+{{ toYaml . }}
+{{- end }}
+{{- with $monitor.attachMetadata }}
+attachMetadata:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* What PodMonitor and ServiceMonitor have in common, for one endpoint. */}}
@@ -102,8 +165,10 @@ relabelings:
 # Those of the daemon's own pod would be put on what runs in no pod, such as the node's services.
 - action: labeldrop
   regex: namespace|pod|container|endpoint|service
+{{- if not $monitor.jobLabel }}
 - targetLabel: job
   replacement: syscallmon
+{{- end }}
 - sourceLabels: [__meta_kubernetes_pod_node_name]
   targetLabel: instance
 {{- with $monitor.relabelings }}
@@ -122,6 +187,18 @@ metricRelabelings:
 {{- end }}
 {{- if dig "web" "config" "file" "" .Values.config }}
 {{- fail "config.web.config.file has no effect: set web.configSecret" }}
+{{- end }}
+{{- $flags := dict "--config.file" "config" "--web.listen-address" "port" "--path.cgroupfs" "nothing, the chart mounts it" "--names.cri" "cri" "--names.docker" "names.docker" "--names.podman" "names.podman" "--names.kubernetes" "names.kubernetes" "--policy.directory" "policies" "--state.directory" "state" "--alert.kubernetes-events" "alerts.kubernetesEvents" "--web.config.file" "web.configSecret" }}
+{{- $before := "" }}
+{{- range .Values.extraArgs }}
+{{- if not (or (hasPrefix "-" .) (regexMatch "^--[^=]+$" $before)) }}
+{{- fail (printf "extraArgs: %s is neither a flag nor the value of one" (quote .)) }}
+{{- end }}
+{{- $before = . }}
+{{- $flag := regexFind "^--[a-z.-]+" . }}
+{{- if hasKey $flags $flag }}
+{{- fail (printf "extraArgs has %s, which the chart sets itself: set %s" $flag (get $flags $flag)) }}
+{{- end }}
 {{- end }}
 {{- if and .Values.cri.enabled (not (hasPrefix (printf "%s/" (trimSuffix "/" .Values.cri.socketDir)) .Values.cri.socket)) }}
 {{- fail (printf "cri.socket (%s) is not in cri.socketDir (%s), which is what is mounted" .Values.cri.socket .Values.cri.socketDir) }}
