@@ -36,7 +36,7 @@ const BAD: &[(&str, &str)] = &[
     ("neither a flag", "{extraArgs: [--log.level=debug, debug]}"),
     ("set cri", "{extraArgs: ['--names.cri=off']}"),
     ("set port", "{extraArgs: [--web.listen-address, ':1']}"),
-    ("imagePullSecrets", "{imagePullSecrets: [{nam: a}]}"),
+    ("imagePullSecrets", "{imagePullSecrets: [{secret: a}]}"),
     ("imageRegistry", "{global: {imageRegistry: 'https://registry.example'}}"),
     ("namespaceOverride", "{namespaceOverride: 'a b'}"),
     ("dnsPolicy", "{dnsPolicy: Cluster}"),
