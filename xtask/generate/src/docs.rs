@@ -1,12 +1,14 @@
 //! `cargo xtask docs`: documents that are generated from the code, so they always match it.
 //!
 //! `METRICS.md` comes from the table of families. The configuration template, the man pages and the shell completions
-//! come from the table of flags. The seccomp profile is a copy of the one in the binary.
+//! come from the table of flags, and the keys of `config` in the chart's schema from that of settings. The seccomp profile
+//! is a copy of the one in the binary.
 
+mod chart_schema;
 mod configuration;
 mod metrics;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
@@ -39,11 +41,11 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 ///
 /// If a document is not up to date or cannot be made.
 pub fn check(root: &Path) -> Result<()> {
-    documents()?.iter().try_for_each(|(path, content)| generated::check(&root.join(path), content, REMEDY))
+    documents(root)?.iter().try_for_each(|(path, content)| generated::check(&root.join(path), content, REMEDY))
 }
 
 fn write(root: &Path) -> Result<()> {
-    for (path, content) in documents()? {
+    for (path, content) in documents(root)? {
         if generated::write(&root.join(&path), &content)? {
             eprintln!("{path}: written");
         }
@@ -52,13 +54,16 @@ fn write(root: &Path) -> Result<()> {
 }
 
 /// Returns every document: its path below the root, and its content.
-fn documents() -> Result<Vec<(String, Vec<u8>)>> {
+fn documents(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let schema = root.join(chart_schema::FILE);
+    let schema = fs::read_to_string(&schema).with_context(|| format!("cannot read {}", schema.display()))?;
     let mut cli = Cli::command();
     cli.build();
     let run = cli.find_subcommand("run").context("there is a command run")?;
     let mut documents = vec![
         ("METRICS.md".to_owned(), metrics::markdown().into_bytes()),
         ("deploy/syscallmon.yaml".to_owned(), configuration::template(run).into_bytes()),
+        (chart_schema::FILE.to_owned(), chart_schema::with_config(&schema)?.into_bytes()),
         ("deploy/man/syscallmon.1".to_owned(), man_page(&cli)?),
         ("deploy/seccomp/syscallmon.json".to_owned(), SECCOMP_PROFILE.as_bytes().to_vec()),
     ];
