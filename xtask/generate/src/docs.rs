@@ -5,6 +5,7 @@
 //! is a copy of the one in the binary.
 
 mod chart_schema;
+mod chart_values;
 mod configuration;
 mod metrics;
 
@@ -55,8 +56,8 @@ fn write(root: &Path) -> Result<()> {
 
 /// Returns every document: its path below the root, and its content.
 fn documents(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
-    let schema = root.join(chart_schema::FILE);
-    let schema = fs::read_to_string(&schema).with_context(|| format!("cannot read {}", schema.display()))?;
+    let read = |path: &str| fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"));
+    let (schema, values) = (read(chart_schema::FILE)?, read(chart_values::SOURCE)?);
     let mut cli = Cli::command();
     cli.build();
     let run = cli.find_subcommand("run").context("there is a command run")?;
@@ -64,6 +65,7 @@ fn documents(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
         ("METRICS.md".to_owned(), metrics::markdown().into_bytes()),
         ("deploy/syscallmon.yaml".to_owned(), configuration::template(run).into_bytes()),
         (chart_schema::FILE.to_owned(), chart_schema::with_config(&schema)?.into_bytes()),
+        (chart_values::FILE.to_owned(), chart_values::table(&values)?.into_bytes()),
         ("deploy/man/syscallmon.1".to_owned(), man_page(&cli)?),
         ("deploy/seccomp/syscallmon.json".to_owned(), SECCOMP_PROFILE.as_bytes().to_vec()),
     ];
