@@ -1,8 +1,8 @@
 //! `cargo xtask docs`: documents that are generated from the code, so they always match it.
 //!
 //! `METRICS.md` comes from the table of families. The configuration template, the man pages and the shell completions
-//! come from the table of flags, and the keys of `config` in the chart's schema from that of settings. The seccomp profile
-//! is a copy of the one in the binary.
+//! come from the table of flags. The seccomp profile is a copy of the one in the binary. The chart's table of values
+//! comes from its values.yaml, and the keys of `config` in its schema from the table of settings.
 
 mod chart_schema;
 mod chart_values;

@@ -1,4 +1,5 @@
-//! The table of the chart's values, from values.yaml: a value's meaning is the comment above it that begins with `# --`.
+//! The table of the chart's values, from values.yaml: the meaning of a value is the comment above it that begins with
+//! `# --`.
 
 use std::fmt::Write as _;
 

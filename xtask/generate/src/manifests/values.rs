@@ -47,7 +47,7 @@ const BAD: &[(&str, &str)] = &[
     ("kubernetes", "{names: {kubernetes: perhaps}}"),
     ("config", "{config: 'probe: {}'}"),
     ("telemetry", "{config: {web: {telemetry: /m}}}"),
-    ("policys", "{config: {policys: []}}"),
+    ("alerts", "{config: {alerts: {}}}"),
     ("latency", "{config: {probe: {latency: sometimes}}}"),
     ("series", "{config: {capacity: {series: 0}}}"),
     ("privileged", "{privileged: true}"),
