@@ -14,7 +14,7 @@ const PROGRAMS: [&str; 2] = ["/usr/local/bin/syscallmon", "/bin/kill"];
 /// units, or other ones.
 const UNITS: [&str; 3] = ["basic.target", "shutdown.target", "sysinit.target"];
 /// Maximum exposure, in tenths of systemd's scale.
-const EXPOSURE: &str = "--threshold=30";
+const EXPOSURE: &str = "--threshold=25";
 
 /// Checks the unit.
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
