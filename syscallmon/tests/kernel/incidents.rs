@@ -1,6 +1,6 @@
 //! An intrusion is one alert, with all calls: in a real Alertmanager, for a webhook, in the log and in the API.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{env::consts::ARCH, fs, path::Path, process::Command, time::Duration};
 
 use serde_json::Value;
 use syscallmon_testkit::{Alert, Alertmanager, HttpReceiver, Network, Site, free_address};
@@ -8,6 +8,7 @@ use syscallmon_testkit::{Alert, Alertmanager, HttpReceiver, Network, Site, free_
 use crate::{
     harness::{Docker, KnownCalls, TestCgroup, number, wait_for},
     policies::{Guard, container, text},
+    policy_command::{allow, wait_for_reloads},
 };
 
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -113,6 +114,27 @@ fn an_intrusion_by_a_shell_in_a_container_is_one_critical_alert_with_all_calls()
     let mut calls: Vec<Vec<&str>> = all.iter().map(names).collect();
     calls.sort();
     assert_eq!(calls, [expected, vec!["swapoff"]], "{all:#?}");
+    one_snippet_allows(&guard, &docker, &id, &found);
+}
+
+/// Allows what the first shell did by one snippet. Everything else still alarms.
+fn one_snippet_allows(guard: &Guard, docker: &Docker, id: &str, found: &Value) {
+    let name = r#""shop""#;
+    let ids: Vec<String> =
+        found["calls"].as_array().unwrap().iter().map(|call| text(call, "violation").to_owned()).collect();
+    fs::write(guard.directory.path().join("policies/allow.yaml"), allow(guard, &ids)).unwrap();
+    wait_for_reloads(guard, 1);
+    let before = guard.counted(name);
+    let more = [&CALLS[..], &[("swapoff", libc::SYS_swapoff), ("pivot_root", libc::SYS_pivot_root)]].concat();
+    docker.exec(id, &["/sh", "-c", &script("/known_calls", "-", &more)]);
+    guard.wait_until_judged();
+    let [swapoff, pivot_root] = ["swapoff", "pivot_root"].map(|call| format!("{ARCH}:{call}"));
+    let after = guard.counted(name);
+    assert!(after.contains_key(&pivot_root), "{after:?}");
+    for (call, count) in after {
+        let expected = before.get(&call).copied().unwrap_or(0) + u64::from(call == swapoff || call == pivot_root);
+        assert_eq!(count, expected, "{call}");
+    }
 }
 
 #[test]

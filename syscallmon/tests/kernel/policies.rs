@@ -98,7 +98,7 @@ impl Guard {
             .collect()
     }
 
-    /// Returns the counter, over all calls of workloads with this text in their labels.
+    /// Returns the counter by call, over all policies and workloads with this text in their labels.
     pub(crate) fn counted(&self, part: &str) -> BTreeMap<String, u64> {
         let scrape = self.daemon.settled_scrape();
         let series = scrape
@@ -109,12 +109,13 @@ impl Guard {
             let rest = line.split_once(&format!("{name}=\"")).expect("a label").1;
             rest.split_once('"').unwrap().0.to_owned()
         };
-        series
-            .map(|line| {
-                let call = format!("{}:{}", label(line, "abi"), label(line, "syscall"));
-                (call, line.rsplit_once(' ').unwrap().1.parse().unwrap())
-            })
-            .collect()
+        let mut counts = BTreeMap::new();
+        for line in series {
+            let call = format!("{}:{}", label(line, "abi"), label(line, "syscall"));
+            let count: u64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
+            *counts.entry(call).or_default() += count;
+        }
+        counts
     }
 }
 

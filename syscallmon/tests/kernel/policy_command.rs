@@ -52,15 +52,17 @@ fn violation(guard: &Guard, part: &str, syscall: &str) -> String {
     })
 }
 
-fn allow(guard: &Guard, id: &str) -> String {
+/// Returns what `policy allow` prints for violations.
+pub(crate) fn allow(guard: &Guard, ids: &[String]) -> String {
     let url = format!("http://{}", guard.daemon.address());
-    let Output { code, stdout, stderr } = finished(["policy", "allow", id, "--url", &url]);
+    let ids = ids.iter().map(String::as_str);
+    let Output { code, stdout, stderr } = finished(["policy", "allow", "--url", &url].into_iter().chain(ids));
     assert_eq!(code, Some(0), "{stderr}");
     stdout
 }
 
 /// Waits until the daemon has read its policies this often since its start.
-fn wait_for_reloads(guard: &Guard, number: usize) {
+pub(crate) fn wait_for_reloads(guard: &Guard, number: usize) {
     wait_for("the new policies", TIMEOUT, || (guard.daemon.log_lines("policies reloaded") >= number).then_some(()));
     // Calls from now on are judged by them.
     guard.daemon.settled_scrape();
@@ -77,7 +79,7 @@ fn a_pasted_exception_silences_that_call_of_that_workload_and_nothing_else() {
     calls(&web, &[(MOUNT, "3")]);
     assert_eq!(guard.counted(&web_label), counts([("mount", 3)]));
 
-    let printed = allow(&guard, &violation(&guard, &web_label, "mount"));
+    let printed = allow(&guard, &[violation(&guard, &web_label, "mount")]);
     assert!(printed.contains(&format!("Add this to the policy own in {}", file.display())), "{printed}");
     paste(&printed);
     wait_for_reloads(&guard, 1);
@@ -95,7 +97,7 @@ fn a_pasted_exception_silences_that_call_of_that_workload_and_nothing_else() {
     assert_eq!(guard.counted(&other_label), counts([("mount", 4)]), "another workload");
 
     // The policy has exceptions now, so only the item is added.
-    let printed = allow(&guard, &violation(&guard, &web_label, "keyctl"));
+    let printed = allow(&guard, &[violation(&guard, &web_label, "keyctl")]);
     assert!(printed.contains("If the policy has exceptions, add only the item."), "{printed}");
     paste(printed.split_once("    exceptions:\n").expect("an exception").1);
     wait_for_reloads(&guard, 2);
@@ -115,7 +117,7 @@ fn a_pasted_policy_silences_what_the_built_in_policy_reported() {
     calls(&web, &[(MOUNT, "3")]);
     assert_eq!(guard.counted(&web_label), counts([("mount", 3)]));
 
-    let printed = allow(&guard, &violation(&guard, &web_label, "mount"));
+    let printed = allow(&guard, &[violation(&guard, &web_label, "mount")]);
     fs::write(guard.directory.path().join("policies/allow.yaml"), printed).unwrap();
     wait_for_reloads(&guard, 1);
     calls(&web, &[(MOUNT, "5"), (KEYCTL, "2")]);
