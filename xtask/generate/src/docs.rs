@@ -64,7 +64,7 @@ fn documents(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let mut documents = vec![
         ("METRICS.md".to_owned(), metrics::markdown().into_bytes()),
         ("deploy/syscallmon.yaml".to_owned(), configuration::template(run).into_bytes()),
-        (chart_schema::FILE.to_owned(), chart_schema::with_config(&schema)?.into_bytes()),
+        (chart_schema::FILE.to_owned(), chart_schema::with_config(&schema, run)?.into_bytes()),
         (chart_values::FILE.to_owned(), chart_values::table(&values)?.into_bytes()),
         ("deploy/man/syscallmon.1".to_owned(), man_page(&cli)?),
         ("deploy/seccomp/syscallmon.json".to_owned(), SECCOMP_PROFILE.as_bytes().to_vec()),

@@ -50,6 +50,7 @@ const BAD: &[(&str, &str)] = &[
     ("alerts", "{config: {alerts: {}}}"),
     ("latency", "{config: {probe: {latency: sometimes}}}"),
     ("series", "{config: {capacity: {series: 0}}}"),
+    ("url", "{config: {alert: {alertmanager: {url: 'http://a:9093'}}}}"),
     ("privileged", "{privileged: true}"),
     ("interval", "{podMonitor: {enabled: true, interval: soon}}"),
     ("apiServerPorts", "{networkPolicy: {enabled: true, apiServerPorts: []}}"),
