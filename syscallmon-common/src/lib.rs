@@ -364,7 +364,7 @@ pub const MAX_CONTAINER_INIT_COPIES: u32 = 1;
 /// Maximum duration of container init.
 pub const CONTAINER_INIT_TIMEOUT_NS: u64 = 60_000_000_000;
 
-/// The deadline of a process that has executed the container's program.
+/// The deadline of a process that is not in container init any more, or never was.
 pub const CONTAINER_INIT_ENDED: u64 = 0;
 
 /// Minimum number of entries of `CONTAINER_INIT`.

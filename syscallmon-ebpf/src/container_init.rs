@@ -47,15 +47,16 @@ pub fn in_runtime_init() -> bool {
 /// it (`cgroup_attach_task` in `kernel/cgroup/cgroup.c`). Meanwhile, threads of the process make calls on other CPUs.
 #[inline(always)]
 fn is_being_moved() -> bool {
-    current_is_being_moved() != 0
+    is_like_moved_by_parent(ProbeReadTask::current().address()) != 0
 }
 
-/// See [`is_being_moved`]. A global function: the verifier checks it once for each program, not for each path to it.
+/// Whether a process could be one that its parent, a runtime, has just moved into its cgroup. A global function: the
+/// verifier checks it once for each program, not for each path to it.
 #[cold]
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn current_is_being_moved() -> u32 {
-    let task = ProbeReadTask::current().address() as *const u8;
+extern "C" fn is_like_moved_by_parent(task: u64) -> u32 {
+    let task = task as *const u8;
     if !is_young(task) || !administers_namespace_of_root(task) {
         return 0;
     }
@@ -95,26 +96,27 @@ fn is_live(entry: ContainerInit) -> bool {
     entry.until_ns > unsafe { bpf_ktime_get_ns() }
 }
 
-/// Notes that the current process has moved another one into a cgroup.
+/// Notes that the current process has moved one, possibly itself, into a cgroup.
 #[inline(always)]
 pub fn moved(cgroup: *const u8, task: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
     // Only the first move counts, so later moves do not extend the timeout.
-    if entry_of(tgid).is_some()
-        || (bpf_get_current_pid_tgid() >> 32) as u32 == tgid
-        || !administers_namespace_of_root(task)
-    {
+    if entry_of(tgid).is_some() || !administers_namespace_of_root(task) {
         return;
     }
     let mover = ProbeReadTask::current().address() as *const u8;
     // systemd moves the runtime's child.
     let (runs_mover, parent) = (runs_program_of(task, mover), field(task, OFFSET_TASK_REAL_PARENT.load()));
     let runtime = if runs_mover { mover } else { parent.unwrap_or(mover) };
-    if administers_host(mover)
+    if (bpf_get_current_pid_tgid() >> 32) as u32 != tgid
+        && administers_host(mover)
         && (runs_mover || administers_host(runtime) && runs_program_of(task, runtime))
         && is_outside(runtime, cgroup)
     {
         begins(tgid, runtime);
+    } else if is_like_moved_by_parent(task as u64) != 0 {
+        // Such as a child that enters a cgroup itself.
+        ended(tgid);
     }
 }
 
@@ -155,14 +157,12 @@ pub fn forked(parent: *const u8, child: *const u8) {
 pub fn executed(task: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
     let Some(entry) = entry_of(tgid) else { return };
-    let entry = if runs_runtime_again(task, &entry) {
-        ContainerInit { copies_left: entry.copies_left - 1, ..entry }
-    } else if is_hook(task, &entry) {
-        return;
-    } else {
-        ContainerInit { until_ns: CONTAINER_INIT_ENDED, copies_left: 0, ..entry }
-    };
-    let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
+    if runs_runtime_again(task, &entry) {
+        let entry = ContainerInit { copies_left: entry.copies_left - 1, ..entry };
+        let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
+    } else if !is_hook(task, &entry) {
+        ended(tgid);
+    }
 }
 
 /// Whether a process runs the runtime once more: a copy of it, or systemd's executor. This requires the runtime's mount
@@ -225,6 +225,20 @@ fn begins(tgid: u32, runtime: *const u8) {
         exe_len: len,
         until_ns,
         copies_left: MAX_CONTAINER_INIT_COPIES,
+        padding: 0,
+    };
+    let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
+}
+
+/// Notes that a process is not in container init, and never will be.
+#[inline(always)]
+fn ended(tgid: u32) {
+    let entry = ContainerInit {
+        mount_namespace: 0,
+        exe_inode: 0,
+        exe_len: 0,
+        until_ns: CONTAINER_INIT_ENDED,
+        copies_left: 0,
         padding: 0,
     };
     let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());

@@ -2,12 +2,13 @@
 //! known calls there, runs a hook, and executes a program. Not part of the product.
 //!
 //! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`. `WAY` is `moves` (as runc), `moves-threads` (as runc for
-//! `exec`: threads of the child make calls meanwhile), `asks` (another process moves the child, as systemd does),
-//! `spawns` (as newer runtimes for `exec`), `clones` (as crun, directly in a new mount namespace), `clones-user` (also
-//! in a user namespace), or `executes` (starts systemd's executor, then moves it). `COPY` is the copy of itself that it
-//! runs in the cgroup: `none`, `same`, `memory`, or `executor`: the program `systemd-executor` beside its own, as
-//! systemd does. The program `memory:PATH` runs from a copy in memory. In the cgroup, the runtime calls `umask` twice:
-//! itself, and in a hook. With the copy `user`, it only runs itself as a user, and calls `umask` once.
+//! `exec`: threads of the child make calls meanwhile), `enters` (no runtime does: the child moves itself), `asks`
+//! (another process moves the child, as systemd does), `spawns` (as newer runtimes for `exec`), `clones` (as crun,
+//! directly in a new mount namespace), `clones-user` (also in a user namespace), or `executes` (starts systemd's
+//! executor, then moves it). `COPY` is the copy of itself that it runs in the cgroup: `none`, `same`, `memory`, or
+//! `executor`: the program `systemd-executor` beside its own, as systemd does. The program `memory:PATH` runs from a
+//! copy in memory. In the cgroup, the runtime calls `umask` twice: itself, and in a hook. With the copy `user`, it only
+//! runs itself as a user, and calls `umask` once.
 
 use std::{
     env,
@@ -40,6 +41,10 @@ fn main() {
         ["moves-threads", cgroup, copy, program @ ..] => {
             wait_for(moved_with_threads(Path::new(cgroup), || inside(copy, program)));
         }
+        ["enters", cgroup, copy, program @ ..] => wait_for(forked(|| {
+            move_in(Path::new(cgroup), 0);
+            inside(copy, program);
+        })),
         ["asks", cgroup, copy, program @ ..] => {
             wait_for(moved(Path::new(cgroup), have_moved_in, || inside(copy, program)));
         }

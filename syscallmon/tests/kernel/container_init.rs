@@ -110,6 +110,15 @@ fn threads_that_a_runtime_moves_are_the_runtime_s_before_the_kernel_reports_the_
 }
 
 #[test]
+fn a_child_that_enters_a_cgroup_itself_is_moved_by_no_runtime() {
+    let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("enters"));
+    run_by_runtime("enters", cgroup.path(), "none", &KnownCalls::binary().display().to_string());
+    let first = first_calls(&daemon, &cgroup.label());
+    let umask = find(&first, "umask").unwrap_or_else(|| panic!("{first:?}"));
+    assert_eq!(umask.comm, "known_runtime");
+}
+
+#[test]
 fn a_program_that_is_the_runtime_s_file_is_judged() {
     let daemon = Daemon::start(&[ONLY_TESTS]);
     for (way, copy) in WAYS {
