@@ -83,9 +83,10 @@ pub(super) fn lasting() -> String {
     ])
 }
 
-/// Returns a pod whose shell makes one unexpected call, and another one when the file `/go` exists. Both fail.
+/// Returns a pod in which a shell makes one unexpected call, and another one when the file `/go` exists. Both fail. It
+/// is a child of the container's first process: calls of its children are one incident.
 pub(super) fn intruded() -> String {
-    let script = "unshare -m true; until [ -e /go ]; do sleep 1; done; mount -t tmpfs none /; sleep 1000";
+    let script = "(unshare -m true; until [ -e /go ]; do sleep 1; done; mount -t tmpfs none /); sleep 1000";
     documents([pod("intruded", &json!([container("c", script)]))])
 }
 
