@@ -25,13 +25,15 @@ pub(super) fn grow_with_their_incident(cluster: &Cluster<'_>) -> Result<()> {
 
 /// Waits for an Event about the pod with this call, and returns it. There must be one Event at most.
 fn wait_for_event(cluster: &Cluster<'_>, syscall: &str) -> Result<Value> {
+    // The command line has the names of both calls, too.
+    let line = format!("\n{syscall}, critical: ");
     let selector = "--field-selector=reason=UnexpectedSyscall,involvedObject.name=intruded";
     wait_for(&format!("an Event with {syscall}"), super::TIMEOUT, || {
         let events = cluster.node.kubectl(&["get", "events", "--namespace=shop", "-o=json", selector])?;
         let events: Value = serde_json::from_str(&events).context("cannot understand kubectl")?;
         let events = events["items"].as_array().context("no list of Events")?;
         ensure!(events.len() < 2, "more than one Event: {events:?}");
-        Ok(events.first().filter(|event| text(event, "/message").contains(syscall)).cloned())
+        Ok(events.first().filter(|event| text(event, "/message").contains(&line)).cloned())
     })
     .with_context(|| cluster.daemon_log())
 }
