@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod daemon;
+mod daemon_flags;
 mod man;
 mod output;
 mod policy;
@@ -10,6 +11,7 @@ mod profile;
 mod record;
 mod replay;
 mod run;
+mod top;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -44,6 +46,7 @@ enum Command {
     Profile(profile::Profile),
     Record(record::Record),
     Replay(replay::Replay),
+    Top(top::Top),
     #[command(hide = true)]
     SeccompProfile(profile::OwnProfile),
 }
@@ -72,6 +75,7 @@ impl Cli {
             Command::Profile(profile) => profile.execute(),
             Command::Record(record) => record.execute(),
             Command::Replay(replay) => replay.execute(),
+            Command::Top(top) => top.execute(),
             Command::SeccompProfile(profile) => profile.execute(),
         }
     }

@@ -86,11 +86,11 @@ type FileReader = Reader<BufReader<GzDecoder<File>>>;
 type FileOutcome = Result<Option<End>, ReadError>;
 
 /// A running replay.
-struct Running {
-    site: Site,
-    controls: Controls,
+pub(super) struct Running {
+    pub(super) site: Site,
+    pub(super) controls: Controls,
     read: oneshot::Receiver<FileOutcome>,
-    playing: Playing,
+    pub(super) playing: Playing,
 }
 
 impl Replay {
@@ -114,7 +114,8 @@ impl Replay {
             .build()
             .context("cannot start the async runtime")?;
         let status = runtime.block_on(async {
-            let running = self.start(reader, &config)?;
+            let speed = if self.once { Speed::Max } else { self.speed.0 };
+            let running = start(reader, &config, speed)?;
             if self.once {
                 print_end(running, &mut stop).await
             } else {
@@ -124,27 +125,27 @@ impl Replay {
         runtime.shutdown_background();
         status
     }
-
-    fn start(&self, reader: FileReader, config: &Config) -> anyhow::Result<Running> {
-        let started = Instant::now();
-        let recorded = reader.header().facts(started);
-        let layout = Arc::new(SeriesLayout::new(config.granularities, &recorded.calls));
-        let player = Player::new(reader.header(), started, Limits::default()).with_layout(Arc::clone(&layout));
-        let facts = FixedFacts { layout, created_timestamps: config.created_timestamps, ..recorded };
-        let (publish, views) = Views::new(View::empty(Arc::new(facts)));
-        let speed = if self.once { Speed::Max } else { self.speed.0 };
-        let (playing, mut controls) = Playing::new(player, speed, publish);
-        let (_tunables, watched) = watch::channel(config.tunables);
-        let site = Site::new(views, controls.owner.clone(), &config.telemetry_path, watched)?;
-        let samples = controls.samples.take().context("samples are given once")?;
-        let (tell, read) = oneshot::channel();
-        let work = move || drop(tell.send(read_all(reader, &samples)));
-        thread::Builder::new().name("recording".to_owned()).spawn(work).context("cannot start a thread")?;
-        Ok(Running { site, controls, read, playing })
-    }
 }
 
-fn open(path: &Path) -> anyhow::Result<FileReader> {
+/// Begins to read and to play a recording.
+pub(super) fn start(reader: FileReader, config: &Config, speed: Speed) -> anyhow::Result<Running> {
+    let started = Instant::now();
+    let recorded = reader.header().facts(started);
+    let layout = Arc::new(SeriesLayout::new(config.granularities, &recorded.calls));
+    let player = Player::new(reader.header(), started, Limits::default()).with_layout(Arc::clone(&layout));
+    let facts = FixedFacts { layout, created_timestamps: config.created_timestamps, ..recorded };
+    let (publish, views) = Views::new(View::empty(Arc::new(facts)));
+    let (playing, mut controls) = Playing::new(player, speed, publish);
+    let (_tunables, watched) = watch::channel(config.tunables);
+    let site = Site::new(views, controls.owner.clone(), &config.telemetry_path, watched)?;
+    let samples = controls.samples.take().context("samples are given once")?;
+    let (tell, read) = oneshot::channel();
+    let work = move || drop(tell.send(read_all(reader, &samples)));
+    thread::Builder::new().name("recording".to_owned()).spawn(work).context("cannot start a thread")?;
+    Ok(Running { site, controls, read, playing })
+}
+
+pub(super) fn open(path: &Path) -> anyhow::Result<FileReader> {
     Ok(Reader::open(files::open(path)?, Limits::default()).map_err(|error| error.problem)?)
 }
 

@@ -91,7 +91,7 @@ pub(super) struct Attached {
 pub(super) struct Sampling {
     pub(super) sampler: SamplerThread,
     pub(super) owner: Requester,
-    views: Views,
+    pub(super) views: Views,
     policy_files: PolicyFileStamps,
 }
 

@@ -1,6 +1,9 @@
 //! Publishes the sampler's state as views.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use tokio::sync::watch;
 
@@ -8,7 +11,7 @@ use crate::{
     alert::Alerts,
     detect::Detector,
     model::Model,
-    view::{FirstCalls, FixedFacts, Reload, SnapshotInfo, View},
+    view::{FirstCalls, FixedFacts, RateHistory, Reload, SnapshotInfo, View},
     workload::{MetadataCache, ProviderStatus},
 };
 
@@ -19,6 +22,7 @@ pub(super) struct Publisher {
     pub(super) snapshot: SnapshotInfo,
     pub(super) policy_reload: Reload,
     config_reload: Reload,
+    rates: RateHistory,
     number: u64,
     /// Whether anything has changed since the last view.
     is_due: bool,
@@ -46,11 +50,20 @@ impl Publisher {
     pub(super) fn new(views: watch::Sender<Arc<View>>) -> Self {
         let first = Arc::clone(&views.borrow());
         let View { number, snapshot, policy_reload, config_reload, .. } = *first;
-        Self { views, facts: Arc::clone(&first.facts), snapshot, policy_reload, config_reload, number, is_due: true }
+        let facts = Arc::clone(&first.facts);
+        let rates = RateHistory::new(facts.started.0);
+        Self { views, facts, snapshot, policy_reload, config_reload, rates, number, is_due: true }
     }
 
     /// Marks the next view as changed.
     pub(super) fn changed(&mut self) {
+        self.is_due = true;
+    }
+
+    /// Notes a snapshot, and when it was taken by the clock of `model`.
+    pub(super) fn sampled(&mut self, snapshot: SnapshotInfo, taken: Instant, model: &Model) {
+        self.snapshot = snapshot;
+        self.rates.update(taken, model.view(), &self.facts.calls);
         self.is_due = true;
     }
 
@@ -80,6 +93,7 @@ impl Publisher {
             facts: Arc::clone(&self.facts),
             snapshot: self.snapshot,
             model: model.view().clone(),
+            rates: self.rates.view(),
             sources,
             unresolved,
             first_calls: first_calls.newest(),

@@ -262,7 +262,7 @@ impl Replay {
             self.end(Err(error));
             return;
         }
-        self.publisher.snapshot = SnapshotInfo {
+        let snapshot = SnapshotInfo {
             number: self.publisher.snapshot.number + 1,
             taken: Instant::now(),
             time: sample.time,
@@ -273,7 +273,7 @@ impl Replay {
             losses: sample.snapshot.losses,
         };
         self.sources = (sample.sources, sample.unresolved);
-        self.publisher.changed();
+        self.publisher.sampled(snapshot, self.player.taken, &self.player.model);
         if self.speed != Speed::Max || self.published.elapsed() >= VIEW {
             self.publish();
         }

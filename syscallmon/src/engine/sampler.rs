@@ -398,7 +398,7 @@ impl Sampler {
         let deltas = self.model.expire(taken, expire_after, self.publisher.facts.capacity.series as usize, is_there);
         self.detector.judge_counted(&deltas, SystemTime::now(), |id| !self.model.is_whole(id));
         self.deliver();
-        self.publisher.snapshot = SnapshotInfo {
+        let info = SnapshotInfo {
             number: self.publisher.snapshot.number + 1,
             taken,
             time: SystemTime::now(),
@@ -408,7 +408,7 @@ impl Sampler {
             cgroups: snapshot.slots.len() - freed.len(),
             losses: snapshot.losses,
         };
-        self.publisher.changed();
+        self.publisher.sampled(info, taken, &self.model);
         self.publish();
     }
 }

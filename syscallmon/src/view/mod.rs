@@ -3,6 +3,7 @@
 //! Plain immutable data. A view shares its unchanged parts with the previous one.
 
 mod first_calls;
+mod rates;
 mod requests;
 
 use std::{
@@ -19,6 +20,7 @@ pub(crate) use self::requests::testing;
 pub(crate) use self::requests::{Request, Requests};
 pub use self::{
     first_calls::{FirstCalls, RecordedFirstCall},
+    rates::{RATE_STEP, Rate, RateHistory, RatesView, Sums},
     requests::Requester,
 };
 use crate::{
@@ -148,6 +150,8 @@ pub struct View {
     pub snapshot: SnapshotInfo,
     /// Totals by workload.
     pub model: ModelView,
+    /// Rates of the last minutes.
+    pub rates: RatesView,
     /// State of each metadata provider.
     pub sources: Vec<ProviderStatus>,
     /// Containers that wait for metadata.
@@ -191,6 +195,7 @@ impl View {
                 losses: Losses::default(),
             },
             model: ModelView::default(),
+            rates: RatesView::default(),
             sources: Vec::new(),
             unresolved: 0,
             first_calls: Vec::new(),

@@ -23,7 +23,7 @@ use crate::{
     snapshot::{Bound, Durations, ErrorKey, Losses, SortedCounts},
     stable_id::StableId,
     syscalls::{Call, CallId, IO_URING},
-    view::{RecordedFirstCall, View},
+    view::{RATE_STEP, RecordedFirstCall, Sums, View},
     workload::{Labels, REMAINDER, Workload},
 };
 
@@ -46,6 +46,19 @@ pub(in crate::serve) struct WorkloadsQuery {
     limit: Option<Limit>,
     /// Only workloads after the one with this id.
     cursor: Option<Cursor>,
+    /// What of each workload.
+    detail: Detail,
+}
+
+/// What an answer has of each workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Detail {
+    /// Each call, error, denied call and duration.
+    #[default]
+    Calls,
+    /// Totals, and the rates of the last minutes.
+    Rates,
 }
 
 /// The order of workloads.
@@ -98,6 +111,25 @@ struct WorkloadEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<f64>,
     calls: u64,
+    totals: Sums,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rates: Option<RatesEntry>,
+    #[serde(flatten)]
+    details: Option<DetailsEntry>,
+}
+
+/// Rates per second, the newest last.
+#[derive(Debug, Serialize)]
+struct RatesEntry {
+    /// Seconds that each of them is a mean of.
+    step: u64,
+    calls: Vec<f32>,
+    errors: Vec<f32>,
+    denied: Vec<f32>,
+}
+
+#[derive(Serialize)]
+struct DetailsEntry {
     syscalls: Vec<CallEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ErrorEntry>,
@@ -182,7 +214,15 @@ pub(in crate::serve) async fn workloads(
 pub(super) async fn workload(Extract(site): Extract<Site>, Path(id): Path<String>) -> Response {
     let answer = move |view: &View| {
         let found = find(&id, "/api/v1/workloads", view.model.workloads(), |(workload, _)| workload.id());
-        found.map_or_else(|missing| *missing, |(workload, totals)| success(entry(view, workload, totals)))
+        found.map_or_else(
+            |missing| *missing,
+            |(workload, totals)| {
+                success(WorkloadEntry {
+                    rates: Some(rates(view, workload)),
+                    ..entry(view, workload, totals, Detail::Calls)
+                })
+            },
+        )
     };
     answer_view(site, answer).await
 }
@@ -196,7 +236,7 @@ fn answer(view: &View, query: &WorkloadsQuery) -> Result<Response, QueryError> {
     let (head, chosen) = chosen(view, query, &selection);
     let limit = Limit::within(query.limit, DEFAULT_LIMIT, MAX_LIMIT);
     let cursor = |(id, ..): &(StableId, _, _)| (query.sort == Sort::Id).then(|| id.to_string());
-    let entry = |(_, workload, totals): &(_, &Workload, &Arc<Totals>)| entry(view, workload, totals);
+    let entry = |(_, workload, totals): &(_, &Workload, &Arc<Totals>)| entry(view, workload, totals, query.detail);
     Ok(ListAnswer::new(&head, "workloads").page(&chosen, limit, entry, cursor))
 }
 
@@ -224,7 +264,32 @@ fn chosen<'a>(view: &'a View, query: &WorkloadsQuery, selection: &Selection) -> 
     (head, chosen)
 }
 
-fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
+fn entry(view: &View, workload: &Workload, totals: &Totals, detail: Detail) -> WorkloadEntry {
+    let sums = Sums::of(totals, &view.facts.calls);
+    WorkloadEntry {
+        id: workload.id(),
+        workload: workload.clone(),
+        metadata: totals.metadata.clone(),
+        gone: totals.is_gone(),
+        started: totals.created().map(|moment| unix_time(view.facts.time_of(Some(moment)))),
+        calls: sums.calls,
+        totals: sums,
+        rates: (detail == Detail::Rates).then(|| rates(view, workload)),
+        details: (detail == Detail::Calls).then(|| details(view, totals)),
+    }
+}
+
+fn rates(view: &View, workload: &Workload) -> RatesEntry {
+    let rates = view.rates.of(workload.id());
+    RatesEntry {
+        step: RATE_STEP.as_secs(),
+        calls: rates.iter().map(|rate| rate.calls).collect(),
+        errors: rates.iter().map(|rate| rate.errors).collect(),
+        denied: rates.iter().map(|rate| rate.denied).collect(),
+    }
+}
+
+fn details(view: &View, totals: &Totals) -> DetailsEntry {
     let (operations, calls): (Vec<_>, Vec<_>) = most_first(&totals.counts.calls, |call| call)
         .partition(|(call, _)| view.facts.calls.call(*call).abi == IO_URING);
     let time = |moment| unix_time(view.facts.time_of(Some(moment)));
@@ -254,13 +319,7 @@ fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
         let Call { abi, syscall } = call;
         DeniedEntry { abi, syscall, errno, denied }
     };
-    WorkloadEntry {
-        id: workload.id(),
-        workload: workload.clone(),
-        metadata: totals.metadata.clone(),
-        gone: totals.is_gone(),
-        started: totals.created().map(|moment| unix_time(view.facts.time_of(Some(moment)))),
-        calls: calls.iter().map(|(_, calls)| calls).sum(),
+    DetailsEntry {
         syscalls: calls.into_iter().map(call).collect(),
         errors: most_first(&totals.counts.errors, failure).map(error).collect(),
         denied: most_first(&totals.counts.denied, |denial| denied_call(&view.facts, denial)).map(denied).collect(),

@@ -1,4 +1,4 @@
-//! Flags for the daemon that `syscallmon policy` connects to.
+//! Flags for the daemon that a command connects to.
 
 use std::path::PathBuf;
 
@@ -10,6 +10,9 @@ use crate::{
     command::daemon::{Daemon, DaemonFlags},
 };
 
+/// Where a daemon listens by default.
+pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:9778";
+
 /// Names of the flags below.
 const FLAGS: DaemonFlags =
     DaemonFlags { url: "--url", username: "--username", password_file: "--password-file", ca_file: "--ca-file" };
@@ -17,9 +20,9 @@ const FLAGS: DaemonFlags =
 /// Address of the daemon, and credentials.
 #[derive(Clone, Debug, Args)]
 pub(super) struct DaemonArgs {
-    /// URL of the daemon.
-    #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:9778")]
-    url: Uri,
+    /// URL of the daemon; by default http://127.0.0.1:9778.
+    #[arg(long, value_name = "URL", global = true)]
+    pub(super) url: Option<Uri>,
     /// User name, as in the web.config.file of the daemon.
     #[arg(long, value_name = "NAME", global = true, requires = "password_file")]
     username: Option<String>,
@@ -36,6 +39,7 @@ impl DaemonArgs {
     pub(super) fn daemon(&self) -> Daemon {
         let basic = self.username.clone().zip(self.password_file.clone());
         let client_config = HttpClientConfig { ca_file: self.ca_file.clone(), bearer_token_file: None, basic };
-        Daemon { url: self.url.clone(), client_config, flags: FLAGS }
+        let url = self.url.clone().unwrap_or_else(|| Uri::from_static(DEFAULT_URL));
+        Daemon { url, client_config, flags: FLAGS }
     }
 }

@@ -1,0 +1,271 @@
+//! Lays the state out as lines of text for a screen of any size.
+
+use super::{
+    columns::{Column, WorkloadRow},
+    details,
+    sample::name,
+    state::{Cover, State, Tab},
+    text::{Line, Tone, ago, compact, cut, cut_middle, pad},
+};
+use crate::process::printable;
+
+/// Lines above the list, and below it.
+const LINES_ABOVE: usize = 3;
+const LINES_BELOW: usize = 1;
+
+/// The least columns that a name has before other columns are left out.
+const MIN_NAME: usize = 20;
+
+const HELP: [(&str, &str); 14] = [
+    ("1 2 3, Tab", "workloads, new calls, incidents"),
+    ("up, down, j, k", "select"),
+    ("PgUp, PgDn, space", "select a page further"),
+    ("Home, End, g, G", "select the first, the last"),
+    ("Enter", "open the selected entry"),
+    ("Esc", "back; in a list, clear the filter"),
+    ("/", "filter: words that a name, image, owner or call contains"),
+    ("c, e, d, n", "sort by calls/s, errors/s, denied/s, name"),
+    ("left, right, <, >", "sort by the next column"),
+    ("r", "reverse the order"),
+    ("o", "keep the order of the rows, or sort again"),
+    ("f", "freeze, or go on"),
+    ("?", "this help"),
+    ("q, Ctrl-C", "quit"),
+];
+
+/// What the screen says about where its samples come from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// Such as the daemon's URL.
+    pub(super) title: String,
+    /// Flags of other commands for the same daemon, with a space at the end; empty if there are none.
+    pub(super) daemon: String,
+}
+
+/// Returns the lines of the screen, at most `height` of at most `width` columns. `now` is the time of the newest
+/// snapshot, or later.
+pub(super) fn lines(state: &State, origin: &Origin, width: usize, height: usize) -> Vec<Line> {
+    let mut lines = vec![title(state, origin), tabs(state)];
+    let room = height.saturating_sub(LINES_ABOVE + LINES_BELOW);
+    match state.cover {
+        Some(Cover::Help) => {
+            lines.push(Line::of("Keys", Tone::Heading));
+            lines.extend(HELP.iter().map(|(keys, text)| {
+                let mut line = Line::of(pad(keys, 20, false), Tone::Active);
+                line.push(*text, Tone::Plain);
+                line
+            }));
+        }
+        Some(Cover::Details(first)) => {
+            let page = page(state, origin);
+            // The last line stays in view.
+            let first = first.min(page.len().saturating_sub(room + 1));
+            lines.extend(page.into_iter().skip(first).take(room + 1));
+        }
+        None => lines.extend(list(state, width, room)),
+    }
+    lines.truncate(height.saturating_sub(LINES_BELOW));
+    lines.resize(height.saturating_sub(LINES_BELOW), Line::default());
+    lines.push(footer(state));
+    lines.truncate(height);
+    lines.into_iter().map(|line| clipped(line, width)).collect()
+}
+
+/// Returns how many entries fit on a screen.
+pub(super) fn entries(height: usize) -> usize {
+    height.saturating_sub(LINES_ABOVE + LINES_BELOW)
+}
+
+fn clipped(line: Line, width: usize) -> Line {
+    let mut left = width;
+    let pieces = line.0.into_iter().filter_map(|(text, tone)| {
+        let text = cut(&text, left);
+        left -= unicode_width::UnicodeWidthStr::width(text.as_str());
+        (!text.is_empty()).then_some((text, tone))
+    });
+    Line(pieces.collect())
+}
+
+fn title(state: &State, origin: &Origin) -> Line {
+    let mut line = Line::of(format!("syscallmon top: {}", printable(&origin.title)), Tone::Heading);
+    if let Some(problem) = &state.problem {
+        line.push(format!("  no answer, trying again: {}", printable(problem)), Tone::Critical);
+        return line;
+    }
+    let sum: f64 = state.rows.iter().map(|row| row.rates.calls).sum();
+    let text = format!("  {} workloads, {} calls/s", state.rows.len(), super::text::compact_rate(sum, 1));
+    line.push(text, Tone::Plain);
+    if let Some(problem) = state.sample.problems.first() {
+        let more = state.sample.problems.len() - 1;
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        line.push(format!("  {problem}{more}"), Tone::Warning);
+    }
+    line
+}
+
+fn tabs(state: &State) -> Line {
+    let mut line = Line::default();
+    for tab in Tab::ALL {
+        line.push(tab.title(), if tab == state.tab { Tone::Active } else { Tone::Dim });
+        line.push("  ", Tone::Plain);
+    }
+    if state.is_frozen {
+        line.push(" frozen (f goes on)", Tone::Warning);
+    }
+    if state.keeps_order {
+        line.push(" order kept (o sorts again)", Tone::Warning);
+    }
+    line
+}
+
+fn footer(state: &State) -> Line {
+    if state.is_typing {
+        return Line::plain(format!("filter: {}_  (Enter keeps it, Esc clears it)", printable(&state.filter)));
+    }
+    let mut line = Line::of("? help  / filter  Enter open  f freeze  q quit", Tone::Dim);
+    if !state.filter.is_empty() {
+        line.push(format!("  filter: {} (Esc clears it)", printable(&state.filter)), Tone::Warning);
+    }
+    line
+}
+
+/// Returns the page of the selected entry.
+fn page(state: &State, origin: &Origin) -> Vec<Line> {
+    let gone = || vec![Line::of("It is not there any more. Esc goes back.", Tone::Warning)];
+    let time = state.sample.time;
+    if state.tab == Tab::Incidents {
+        let selected = state.incidents().find(|incident| Some(&incident.id) == state.selected.as_ref());
+        return selected.map_or_else(gone, |incident| details::incident(incident, time, &origin.daemon));
+    }
+    let open = state.wanted().open;
+    let row = state.rows.iter().find(|row| Some(&row.entry.id) == open.as_ref());
+    row.map_or_else(gone, |row| details::workload(row, state.sample.open.as_ref(), time, &origin.profile_flag()))
+}
+
+impl Origin {
+    /// Returns the same flag as `syscallmon profile` calls it.
+    fn profile_flag(&self) -> String {
+        self.daemon.replace("--url ", "--daemon ")
+    }
+}
+
+/// Returns the headings and the entries that fit, with the selected one among them.
+fn list(state: &State, width: usize, room: usize) -> Vec<Line> {
+    let ids = state.ids();
+    let selected = state.selected().and_then(|selected| ids.iter().position(|id| *id == selected));
+    let selected = selected.unwrap_or_default();
+    let first = selected.saturating_sub(room.saturating_sub(1));
+    let shown = |position: usize| (position >= first && position < first + room).then_some(position == selected);
+    let (heading, entries): (Line, Vec<Line>) = match state.tab {
+        Tab::Workloads => {
+            let columns = fitting(&state.columns, width);
+            let rows = state.workloads().enumerate();
+            let rows = rows.filter_map(|(position, row)| Some(workload(row, &columns, width, shown(position)?)));
+            (headings(state, &columns, width), rows.collect())
+        }
+        Tab::NewCalls => {
+            let heading =
+                format!("{} {} {} WORKLOAD", pad("AGE", 5, true), pad("CALL", 26, false), pad("CALLS", 8, true));
+            let calls = state.new_calls().enumerate();
+            let calls = calls.filter_map(|(position, (_, call))| {
+                let text = format!(
+                    "{} {} {} {}",
+                    pad(&ago(state.sample.time - call.first_seen), 5, true),
+                    pad(&format!("{} {}", printable(&call.syscall), printable(&call.abi)), 26, false),
+                    pad(&compact(call.calls), 8, true),
+                    cut_middle(&name(&call.workload), width.saturating_sub(42)),
+                );
+                Some(Line::of(text, if shown(position)? { Tone::Selected } else { Tone::Plain }))
+            });
+            (Line::of(heading, Tone::Heading), calls.collect())
+        }
+        Tab::Incidents => {
+            let heading =
+                format!("{} {} {} INCIDENT", pad("SEEN", 5, true), pad("SEVERITY", 8, false), pad("CALLS", 8, true));
+            let incidents = state.incidents().enumerate();
+            let incidents = incidents.filter_map(|(position, incident)| {
+                let text = format!(
+                    "{} {} {} {}",
+                    pad(&ago(state.sample.time - incident.last_seen), 5, true),
+                    pad(&printable(&incident.severity), 8, false),
+                    pad(&compact(incident.count), 8, true),
+                    printable(&incident.message),
+                );
+                let tone = if shown(position)? { Tone::Selected } else { details::tone(&incident.severity) };
+                Some(Line::of(text, tone))
+            });
+            (Line::of(heading, Tone::Heading), incidents.collect())
+        }
+    };
+    let nothing = entries.is_empty().then(|| Line::of(nothing(state), Tone::Dim));
+    std::iter::once(heading).chain(nothing).chain(entries).collect()
+}
+
+fn nothing(state: &State) -> &'static str {
+    if !state.filter.is_empty() {
+        return "Nothing matches the filter.";
+    }
+    match state.tab {
+        _ if state.sample.time <= 0.0 => "Waiting for the first sample.",
+        Tab::Workloads => "No workload has made a call yet.",
+        Tab::NewCalls => "No new calls.",
+        Tab::Incidents => "No incidents: no unexpected call was seen.",
+    }
+}
+
+/// Returns the columns that fit beside the name; the last ones are left out.
+fn fitting(columns: &[Column], width: usize) -> Vec<Column> {
+    let mut left = width.saturating_sub(MIN_NAME);
+    let fits = |column: &&Column| match column.width() {
+        None => true,
+        Some(width) if width < left => {
+            left -= width + 1;
+            true
+        }
+        Some(_) => false,
+    };
+    columns.iter().filter(fits).copied().collect()
+}
+
+/// Returns the columns of the name.
+fn name_width(columns: &[Column], width: usize) -> usize {
+    let others: usize = columns.iter().filter_map(|column| Some(column.width()? + 1)).sum();
+    width.saturating_sub(others)
+}
+
+/// Returns a cell with a space after it.
+fn cell(column: Column, text: &str, columns: &[Column], width: usize) -> String {
+    match column.width() {
+        Some(width) => pad(text, width, column != Column::History) + " ",
+        None => {
+            let width = name_width(columns, width);
+            pad(&cut_middle(text, width), width, false)
+        }
+    }
+}
+
+fn headings(state: &State, columns: &[Column], width: usize) -> Line {
+    let mut line = Line::default();
+    for &column in columns {
+        let is_sorted = column == state.sort;
+        let mark = if state.reverse { "^" } else { "v" };
+        let text = if is_sorted { format!("{mark}{}", column.heading()) } else { column.heading().to_owned() };
+        line.push(cell(column, &text, columns, width), if is_sorted { Tone::Active } else { Tone::Heading });
+    }
+    line
+}
+
+fn workload(row: &WorkloadRow, columns: &[Column], width: usize, is_selected: bool) -> Line {
+    let mut line = Line::default();
+    for &column in columns {
+        let tone = match column {
+            _ if is_selected => Tone::Selected,
+            Column::History => Tone::History,
+            Column::DeniedRate if row.rates.denied > 0.0 => Tone::Warning,
+            _ if row.entry.gone => Tone::Dim,
+            _ => Tone::Plain,
+        };
+        line.push(cell(column, &column.text(row), columns, width), tone);
+    }
+    line
+}

@@ -1,0 +1,184 @@
+//! Text with a meaning instead of colours, so that a screen can be tested without a terminal.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// The meaning of a text, which the terminal shows by colour or weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Tone {
+    #[default]
+    Plain,
+    /// Less important.
+    Dim,
+    /// A heading.
+    Heading,
+    /// The column that rows are sorted by, or the tab that is shown.
+    Active,
+    /// The selected row.
+    Selected,
+    /// A rate over time.
+    History,
+    Warning,
+    Critical,
+}
+
+/// A line of pieces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Line(pub(super) Vec<(String, Tone)>);
+
+impl Line {
+    pub(super) fn of(text: impl Into<String>, tone: Tone) -> Self {
+        Self(vec![(text.into(), tone)])
+    }
+
+    pub(super) fn plain(text: impl Into<String>) -> Self {
+        Self::of(text, Tone::Plain)
+    }
+
+    pub(super) fn push(&mut self, text: impl Into<String>, tone: Tone) {
+        self.0.push((text.into(), tone));
+    }
+
+    /// Returns the whole text.
+    pub(super) fn text(&self) -> String {
+        self.0.iter().map(|(text, _)| text.as_str()).collect()
+    }
+}
+
+/// Cuts a text to a number of columns. What was cut shows as `…`.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let columns = c.width().unwrap_or(0);
+        if used + columns + 1 > width {
+            break;
+        }
+        used += columns;
+        cut.push(c);
+    }
+    if width > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// Cuts the middle of a name: its end tells workloads apart.
+pub(super) fn cut_middle(text: &str, width: usize) -> String {
+    let columns = text.width();
+    if columns <= width {
+        return text.to_owned();
+    }
+    let end_width = width.saturating_sub(1) / 2;
+    let begin = cut(text, width - end_width);
+    let mut end: Vec<char> = Vec::new();
+    let mut used = 0;
+    for c in text.chars().rev() {
+        let columns = c.width().unwrap_or(0);
+        if used + columns > end_width {
+            break;
+        }
+        used += columns;
+        end.push(c);
+    }
+    begin + &end.into_iter().rev().collect::<String>()
+}
+
+/// Fills a text up to a number of columns; numbers are at the right.
+pub(super) fn pad(text: &str, width: usize, is_number: bool) -> String {
+    let text = cut(text, width);
+    let space = " ".repeat(width.saturating_sub(text.width()));
+    if is_number { space + &text } else { text + &space }
+}
+
+/// Returns a number with at most four digits and a unit: `12.3k`.
+#[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
+pub(super) fn compact(number: u64) -> String {
+    compact_rate(number as f64, 0)
+}
+
+/// Does the same for a number that may have a fraction.
+pub(super) fn compact_rate(number: f64, digits: usize) -> String {
+    let units = ["", "k", "M", "G", "T", "P", "E"];
+    let mut value = number;
+    let mut unit = 0;
+    while value >= 9999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = if unit == 0 { digits } else { usize::from(value < 999.95) };
+    format!("{value:.digits$}{}", units[unit])
+}
+
+/// Draws rates as bars, the newest at the right. The highest is of full height, and only zero is empty.
+pub(super) fn sparkline(rates: &[f64], width: usize) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let shown = &rates[rates.len().saturating_sub(width)..];
+    let most = shown.iter().copied().fold(0.0, f64::max);
+    let bar = |&rate: &f64| {
+        if rate <= 0.0 || most <= 0.0 {
+            return ' ';
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 7")]
+        let height = (rate / most * 7.0).round() as usize;
+        BARS[height.min(7)]
+    };
+    let bars: String = shown.iter().map(bar).collect();
+    " ".repeat(width - shown.len()) + &bars
+}
+
+/// Returns a time span in one unit.
+pub(super) fn ago(seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "negative times are 0")]
+    let seconds = seconds.max(0.0) as u64;
+    match seconds {
+        0..100 => format!("{seconds}s"),
+        100..6000 => format!("{}m", seconds / 60),
+        6000..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_to_columns_also_where_a_character_takes_two() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("漢字漢字", 5), "漢字…");
+        assert_eq!(cut("漢字漢字", 4), "漢…");
+        assert_eq!(cut("abc", 0), "");
+        assert_eq!(cut_middle("shop/web-1/httpd", 9), "shop…ttpd");
+        for width in 0..20 {
+            assert!(cut_middle("漢字/web-1/漢字漢字", width).width() <= width);
+            assert_eq!(pad("漢字漢字", width, true).width(), width);
+        }
+    }
+
+    #[test]
+    fn numbers_have_at_most_four_digits() {
+        let shown = [0, 999, 9999, 10_000, 12_345, 999_950, 1_234_567, u64::MAX].map(compact);
+        assert_eq!(shown, ["0", "999", "9999", "10.0k", "12.3k", "1000k", "1235k", "18.4E"]);
+        assert_eq!(
+            [0.04, 0.5, 12.34, 1234.5, 123_456.0].map(|rate| compact_rate(rate, 1)),
+            ["0.0", "0.5", "12.3", "1234.5", "123.5k"]
+        );
+    }
+
+    #[test]
+    fn only_a_rate_of_zero_is_an_empty_bar() {
+        assert_eq!(sparkline(&[0.0, 0.001, 50.0, 100.0], 6), "   ▁▅█");
+        assert_eq!(sparkline(&[1.0; 100], 3), "███");
+        assert_eq!(sparkline(&[], 3), "   ");
+        assert_eq!(sparkline(&[0.0], 2), "  ");
+    }
+
+    #[test]
+    fn time_spans_have_one_unit() {
+        assert_eq!([-1.0, 5.9, 99.0, 100.0, 7200.0, 200_000.0].map(ago), ["0s", "5s", "99s", "1m", "2h", "2d"]);
+    }
+}
