@@ -34,5 +34,6 @@ mod privileges;
 mod profile;
 mod prometheus;
 mod recording;
+mod top;
 mod transient;
 mod web;
