@@ -17,7 +17,7 @@ use rustix::{
 use serde_json::Value;
 use syscallmon_testkit::Guarded;
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, binary, finished, syscallmon, wait_for};
+use crate::harness::{Daemon, KnownCalls, TestCgroup, binary, finished, number, syscallmon, wait_for};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -115,8 +115,9 @@ fn keys_sizes_and_a_lost_daemon() {
     let (mut daemon, cgroup) = (Daemon::start(&["--poll.interval=200ms"]), TestCgroup::new("top"));
     let _busy = busy(&cgroup);
     let name = cgroup.label();
-    let name = name.rsplit('/').next().expect("a name");
-    let mut terminal = Terminal::start(top(&daemon).args(["--filter", name]), (24, 80));
+    // The end of the name is shown, however short the line.
+    let (filter, name) = (name.rsplit('/').next().expect("a name"), &name[name.len() - 8..]);
+    let mut terminal = Terminal::start(top(&daemon).args(["--filter", filter]), (24, 80));
     terminal.wait_for(&["CALLS/S", name, "workloads"]);
     terminal.press("?");
     terminal.wait_for(&["reverse the order"]);
@@ -160,7 +161,7 @@ fn signals_restore_the_terminal() {
 #[test]
 fn scripts_get_the_calls_of_a_daemon() {
     let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("top-once"));
-    KnownCalls::run(&[&"calls", &cgroup.path(), &format!("{}:1234", libc::SYS_getppid)]);
+    KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &"1234"]);
     let url = format!("http://{}", daemon.address());
     let label = cgroup.label();
     let output = finished(["top", "--once", "--interval=1200ms", "--output=json", "--url", &url, "--filter", &label]);

@@ -146,7 +146,7 @@ impl Top {
             return (Source::Own(own.router()), Origin { title, daemon: String::new() });
         }
         let daemon = self.daemon.daemon();
-        let url = daemon.url.to_string();
+        let url = daemon.url.to_string().trim_end_matches('/').to_owned();
         let origin = Origin { title: url.clone(), daemon: format!("--url {url} ") };
         (Source::Daemon(Box::new(daemon)), origin)
     }

@@ -14,7 +14,7 @@ const LINES_ABOVE: usize = 3;
 const LINES_BELOW: usize = 1;
 
 /// The least columns that a name has before other columns are left out.
-const MIN_NAME: usize = 20;
+const MIN_NAME: usize = 30;
 
 const HELP: [(&str, &str); 14] = [
     ("1 2 3, Tab", "workloads, new calls, incidents"),
