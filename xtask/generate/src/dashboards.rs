@@ -1,7 +1,9 @@
 //! The dashboards for Grafana, as data. `cargo xtask manifests` writes them, `cargo xtask e2e` sends their queries to a
 //! real Prometheus, and `cargo xtask pictures` draws them.
 
+mod annotation;
 mod json;
+mod nodes;
 mod overview;
 mod panel;
 mod promql;
@@ -10,6 +12,7 @@ mod variable;
 mod workload;
 
 pub use self::{
+    annotation::Annotation,
     panel::{LeadsTo, Panel, PanelKind, Query},
     promql::{Values, selectors},
     variable::Variable,
@@ -25,6 +28,8 @@ pub struct Dashboard {
     pub description: &'static str,
     /// Variables at the top of the dashboard.
     pub variables: Vec<Variable>,
+    /// Moments that all graphs mark.
+    pub annotations: Vec<Annotation>,
     /// Rows of panels, from top to bottom.
     pub rows: Vec<Row>,
 }
@@ -39,8 +44,8 @@ pub struct Row {
 
 /// Returns all dashboards.
 #[must_use]
-pub fn all() -> [Dashboard; 3] {
-    [overview::dashboard(), workload::dashboard(), unexpected::dashboard()]
+pub fn all() -> [Dashboard; 4] {
+    [overview::dashboard(), workload::dashboard(), unexpected::dashboard(), nodes::dashboard()]
 }
 
 impl Dashboard {

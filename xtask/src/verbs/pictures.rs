@@ -18,10 +18,11 @@ use xtask_support::setup::{self, Purpose};
 
 const DIRECTORY: &str = "docs/pictures";
 /// The most informative rows of each dashboard, so that a picture fits on a screen.
-const ROWS: [(&str, &[&str]); 3] = [
+const ROWS: [(&str, &[&str]); 4] = [
     ("overview", &["Summary", "Calls", "Errors and denied calls"]),
     ("workload", &["Summary", "Calls", "Durations (probe.latency, latency.syscalls)", "io_uring"]),
     ("unexpected", &["Summary", "Unexpected calls", "Policies and baselines"]),
+    ("nodes", &["Summary", "Probes, names and configuration", "Cost"]),
 ];
 /// Interval between points, and range of rates, in seconds.
 const STEP: f64 = 5.0;

@@ -79,6 +79,7 @@ impl Shown<'_> {
         for dashboard in dashboards::all() {
             step(&format!("every query of the dashboard {} has an answer", dashboard.name), || {
                 dashboard.variables.iter().try_for_each(|variable| self.variable(variable, &everything))?;
+                self.annotations(&dashboard, &everything)?;
                 self.panels(&dashboard, &everything)
             })?;
         }
@@ -121,6 +122,16 @@ impl Shown<'_> {
         }
         let found = self.prometheus.label_values(&selector, variable.name)?;
         ensure!(!found.is_empty(), "no values of {} for {selector}", variable.name);
+        Ok(())
+    }
+
+    /// Asks for what annotations select: there may be none of the moments.
+    fn annotations(&self, dashboard: &Dashboard, values: &Values) -> Result<()> {
+        for annotation in &dashboard.annotations {
+            let promql = values.put_into(&annotation.promql);
+            self.prometheus.query(&promql).with_context(|| format!("the annotation {:?}", annotation.name))?;
+            selectors(&promql).iter().try_for_each(|selector| self.ask(selector))?;
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    COLUMNS, Dashboard,
+    Annotation, COLUMNS, Dashboard,
     panel::{LeadsTo, Panel, PanelKind, Query, unit},
 };
 
@@ -31,6 +31,7 @@ pub(super) fn dashboard(dashboard: &Dashboard) -> Value {
         "time": {"from": "now-1h", "to": "now"},
         "links": [links_to_the_others()],
         "templating": {"list": variables(dashboard)},
+        "annotations": {"list": dashboard.annotations.iter().map(annotation).collect::<Vec<_>>()},
         "panels": panels(dashboard),
     })
 }
@@ -39,6 +40,13 @@ fn links_to_the_others() -> Value {
     json!({
         "type": "dashboards", "title": "syscallmon", "tags": ["syscallmon"], "includeVars": true, "keepTime": true,
         "asDropdown": false, "targetBlank": false, "icon": "external link", "tooltip": "",
+    })
+}
+
+fn annotation(annotation: &Annotation) -> Value {
+    json!({
+        "name": annotation.name, "datasource": source(), "enable": true, "hide": false, "iconColor": annotation.color,
+        "expr": annotation.promql, "step": "60s", "titleFormat": annotation.name, "textFormat": annotation.text,
     })
 }
 
@@ -244,6 +252,7 @@ fn links(there: LeadsTo) -> Vec<Value> {
         LeadsTo::Cgroup => {
             vec![to("The service", "workload", "&var-cgroup=${__field.labels.cgroup:percentencode}")]
         }
+        LeadsTo::Nodes => vec![to("Health of nodes", "nodes", "")],
         LeadsTo::Unexpected => vec![to("Unexpected calls", "unexpected", "&${namespace:queryparam}")],
     }
 }

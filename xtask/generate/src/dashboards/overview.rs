@@ -1,8 +1,9 @@
-//! `overview`: a cluster and its nodes, and syscallmon itself.
+//! `overview`: who makes which calls in a cluster.
 
 use super::{
     Dashboard,
-    panel::{FEW_IS_GOOD, FULL_IS_BAD, LeadsTo, NONE_IS_GOOD, Panel, lines, stacked, stat, states, unit, workloads},
+    annotation::{starts, unexpected},
+    panel::{FEW_IS_GOOD, LeadsTo, NONE_IS_GOOD, Panel, lines, stacked, stat, unit, workloads},
     promql::occurrences,
     row, variable,
 };
@@ -11,14 +12,14 @@ pub(super) fn dashboard() -> Dashboard {
     Dashboard {
         name: "overview",
         title: "syscallmon / overview",
-        description: "System calls of a cluster: rates by workload, errors, denied and unexpected calls, and the health of syscallmon.",
+        description: "System calls of a cluster: rates by workload, errors, denied and unexpected calls.",
         variables: variable::until("namespace"),
+        annotations: vec![starts(), unexpected("NAMESPACE")],
         rows: vec![
             row("Summary", glance()),
             row("Calls", calls()),
             row("By owner and class (requires the recording rules of deploy/prometheus)", recorded()),
             row("Errors and denied calls", failures()),
-            row("Health of syscallmon", itself()),
         ],
     }
 }
@@ -64,15 +65,16 @@ fn glance() -> Vec<Panel> {
         .thresholds(NONE_IS_GOOD)
         .leads_to(LeadsTo::Unexpected),
         stat(
-            "Lost",
+            "Calls not attributed",
             "Calls and events that were dropped or counted without attribution, in the time range and in all namespaces.",
             unit::COUNT,
             "sum(increase(syscallmon_lost_total{NODE}[$__range]))",
         )
-        .thresholds(FEW_IS_GOOD),
+        .thresholds(FEW_IS_GOOD)
+        .leads_to(LeadsTo::Nodes),
         stat(
-            "Without metadata",
-            "Containers without metadata.",
+            "Containers without a name",
+            "Containers that no runtime or API server has named yet; exported by their cgroup.",
             unit::COUNT,
             "sum(syscallmon_names_unresolved{NODE})",
         )
@@ -171,56 +173,5 @@ fn failures() -> Vec<Panel> {
             unit::COUNT,
             &format!("topk(25, sum by (namespace, pod, container, cgroup, syscall, set, abi) ({refused}))"),
         ),
-    ]
-}
-
-fn itself() -> Vec<Panel> {
-    vec![
-        states("Probes", "Whether each probe is attached.")
-            .query("min by (instance, probe) (syscallmon_probe_up{NODE})", "{{instance}} {{probe}}"),
-        states("Metadata providers", "Whether the last request succeeded.")
-            .query("min by (instance, source) (syscallmon_names_source_up{NODE})", "{{instance}} {{source}}"),
-        lines(
-            "Capacity in use",
-            "Use of the kernel's tables on the fullest node. At 100 %, further calls are counted in a remainder.",
-            unit::SHARE,
-        )
-        .query("max(syscallmon_series{NODE} / syscallmon_series_capacity{NODE})", "series")
-        .query("max(syscallmon_cgroups{NODE} / syscallmon_cgroups_capacity{NODE})", "cgroups")
-        .query("max(syscallmon_histograms{NODE} / syscallmon_histograms_capacity{NODE})", "histograms")
-        .thresholds(FULL_IS_BAD)
-        .size(8, 8),
-        lines("Lost", "By reason (see METRICS.md), on the selected nodes.", unit::CALLS_PER_SECOND)
-            .query("sum by (reason) (rate(syscallmon_lost_total{NODE}[$__rate_interval]))", "{{reason}}")
-            .size(8, 8),
-        lines("Workloads", "Alive, gone (still exported), or waiting for metadata (not exported yet).", unit::COUNT)
-            .query("sum by (state) (syscallmon_workloads{NODE})", "{{state}}")
-            .size(8, 8),
-        lines("CPU of the daemon", "Top 10 nodes; 100 % is one CPU.", unit::SHARE)
-            .query(
-                r#"topk(10, rate(process_cpu_seconds_total{job="syscallmon",NODE}[$__rate_interval]))"#,
-                "{{instance}}",
-            )
-            .size(8, 8),
-        lines("Memory", "Memory of the daemon and of its tables in the kernel; top 5 nodes each.", unit::BYTES)
-            .query(r#"topk(5, process_resident_memory_bytes{job="syscallmon",NODE})"#, "{{instance}} daemon")
-            .query("topk(5, syscallmon_kernel_memory_bytes{NODE})", "{{instance}} kernel")
-            .size(8, 8),
-        lines("Snapshot duration", "Time to read and process the newest snapshot; top 10 nodes.", unit::SECONDS)
-            .query("topk(10, syscallmon_snapshot_duration_seconds{NODE})", "{{instance}}")
-            .size(8, 8),
-        lines("Exported series", "Series of workloads that Prometheus stores; top 10 nodes.", unit::COUNT)
-            .query("topk(10, syscallmon_workload_series{NODE})", "{{instance}}")
-            .size(8, 8),
-        states(
-            "Reloads of configuration and policies",
-            "Whether the last reload succeeded; otherwise the previous ones stay in force.",
-        )
-        .query("min by (instance) (syscallmon_config_last_reload_successful{NODE})", "{{instance}} configuration")
-        .query("min by (instance) (syscallmon_policy_last_reload_successful{NODE})", "{{instance}} policies")
-        .size(8, 8),
-        lines("Versions", "Daemons by version.", unit::COUNT)
-            .query("count by (version, arch) (syscallmon_build_info{NODE})", "{{version}} {{arch}}")
-            .size(8, 8),
     ]
 }

@@ -74,6 +74,8 @@ pub enum LeadsTo {
     Cgroup,
     /// Unexpected calls, by the variables alone.
     Unexpected,
+    /// The health of nodes, by the variables alone.
+    Nodes,
 }
 
 /// A query for Prometheus.

@@ -2,6 +2,7 @@
 
 use super::{
     Dashboard,
+    annotation::{starts, unexpected},
     panel::{FEW_IS_GOOD, NONE_IS_GOOD, Panel, bars, lines, stat, states, table, unit, workloads},
     promql::occurrences,
     row, variable,
@@ -17,6 +18,7 @@ pub(super) fn dashboard() -> Dashboard {
         title: "syscallmon / unexpected calls",
         description: "System calls that no policy expects, by workload, policy and severity; delivery of alerts; policies and baselines.",
         variables,
+        annotations: vec![starts(), unexpected("VIOLATION")],
         rows: vec![
             row("Summary", glance()),
             row("Unexpected calls", violations()),

@@ -2,6 +2,7 @@
 
 use super::{
     Dashboard,
+    annotation::{starts, unexpected},
     panel::{FEW_IS_GOOD, LeadsTo, NONE_IS_GOOD, Panel, bars, heatmap, lines, stacked, stat, table, unit, workloads},
     promql::occurrences,
     row, variable,
@@ -16,6 +17,7 @@ pub(super) fn dashboard() -> Dashboard {
         title: "syscallmon / workload",
         description: "System calls of a container, pod or service: rates, errors, denied and unexpected calls, and durations.",
         variables: variable::until("cgroup"),
+        annotations: vec![starts(), unexpected("WORKLOAD")],
         rows: vec![
             row("Summary", glance()),
             row("Calls", calls()),

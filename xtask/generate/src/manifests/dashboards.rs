@@ -99,7 +99,12 @@ fn queries(dashboard: &Value) -> Result<Value> {
             json!({"record": record, "expr": plain(target["expr"].as_str().unwrap_or_default())})
         })
     });
-    Ok(json!({"groups": [{"name": "queries", "rules": rules.collect::<Vec<Value>>()}]}))
+    let annotations = list(&dashboard["annotations"], "list").zip(0..).map(|(annotation, number)| {
+        let promql = plain(annotation["expr"].as_str().unwrap_or_default());
+        json!({"record": format!("annotation:{number}"), "expr": promql})
+    });
+    let rules: Vec<Value> = rules.chain(annotations).collect();
+    Ok(json!({"groups": [{"name": "queries", "rules": rules}]}))
 }
 
 #[cfg(test)]
