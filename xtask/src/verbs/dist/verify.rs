@@ -22,7 +22,7 @@ const NOT_SOURCES: [&str; 3] = ["target", ".git", "corpus"];
 /// Fails unless a build elsewhere gives the same bytes.
 pub(super) fn same_elsewhere(dirs: &BuildDirs, arch: Arch, binary: &[u8]) -> Result<()> {
     let dir = tempfile::Builder::new().prefix("elsewhere-").tempdir().context("cannot make a directory")?;
-    let elsewhere = copy(dirs, dir.path())?;
+    let elsewhere = copy_sources(dirs, dir.path())?;
     let mut command = cargo_build(&elsewhere, arch)?;
     command.env("HOME", dir.path());
     let other = build(&mut command, &elsewhere, arch)?;
@@ -38,7 +38,7 @@ pub(super) fn same_elsewhere(dirs: &BuildDirs, arch: Arch, binary: &[u8]) -> Res
 }
 
 /// Copies the sources. Makes a `CARGO_HOME` with another name in which the downloaded crates exist.
-fn copy(dirs: &BuildDirs, dir: &Path) -> Result<BuildDirs> {
+pub(crate) fn copy_sources(dirs: &BuildDirs, dir: &Path) -> Result<BuildDirs> {
     let root = dir.join("sources");
     let is_source = |entry: &DirEntry| entry.depth() != 1 || !NOT_SOURCES.iter().any(|name| entry.file_name() == *name);
     for entry in WalkDir::new(&dirs.root).into_iter().filter_entry(is_source) {
@@ -86,7 +86,7 @@ mod tests {
             target_dir: from.path().join("target"),
             cargo_home: Some(from.path().join("home")),
         };
-        let copied = copy(&dirs, to.path()).unwrap();
+        let copied = copy_sources(&dirs, to.path()).unwrap();
         assert_eq!(fs::read_to_string(copied.root.join("a/target/mod.rs")).unwrap(), "mod x;");
         assert!(!copied.root.join("target").exists());
         assert!(copied.cargo_home.unwrap().join("registry").is_dir());
