@@ -46,6 +46,9 @@ pub struct Args {
     /// systems of Debian 12 and 13: lintian, install, upgrade, remove, purge
     #[arg(long)]
     test: bool,
+    /// Test packages of the binary that `cargo xtask dist` made instead
+    #[arg(long, requires = "test")]
+    dist: bool,
 }
 
 /// How Debian's package is compressed.
@@ -71,7 +74,7 @@ pub(crate) struct Packages {
 /// If a package cannot be made, or a test fails.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     if args.test {
-        return test::run(root);
+        return test::run(root, args.dist);
     }
     dist::binaries(root, &Arch::ALL)?;
     let dir = workspace::target_dir(root).join("packages");
@@ -92,11 +95,12 @@ pub(crate) fn of_release(root: &Path, dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Makes packages for tests, with a binary that is quick to build: of an older version, and of this one.
-pub(crate) fn for_tests(root: &Path, dir: &Path) -> Result<[Packages; 2]> {
+/// Makes packages for tests, of an older version and of this one: with the binary that `dist` made, or with one that is
+/// quicker to build.
+pub(crate) fn for_tests(root: &Path, dir: &Path, is_dist: bool) -> Result<[Packages; 2]> {
     let arch = Arch::native();
-    let daemon = static_build::build(root, arch, None)?.daemon;
-    let of_version = |version| make(root, arch, &daemon, version, Compression::Fast, dir);
+    let binary = if is_dist { dist::released(root, arch)? } else { static_build::build(root, arch, None)?.daemon };
+    let of_version = |version| make(root, arch, &binary, version, Compression::Fast, dir);
     Ok([of_version(OLD_VERSION)?, of_version(VERSION)?])
 }
 

@@ -78,7 +78,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "dist", "systemd", "profiles"])]
     peer: bool,
     /// Boot Debian with systemd instead, and install, upgrade, remove and purge the packages
-    #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "dist", "systemd", "profiles", "peer", "write"])]
+    #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "systemd", "profiles", "peer", "write"])]
     packages: bool,
     /// Put the result in docs/kernels.md; with --peer, in docs/profiles.md
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
@@ -99,7 +99,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     ];
     if let Some((_, guest)) = guests.into_iter().find(|(is_chosen, _)| *is_chosen) {
         setup::ensure(root, Purpose::Vm)?;
-        return systemd::run(root, guest, args.write);
+        return systemd::run(root, guest, args.dist, args.write);
     }
     let kernels = selected(&args.kernel, args.ci)?;
     if args.list {

@@ -99,8 +99,8 @@ pub fn refuse_paths(dirs: &BuildDirs, what: &str, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the time that archives have instead of that of the build, in Unix seconds: `SOURCE_DATE_EPOCH`, or the time of
-/// the checked-out commit.
+/// Returns the time that archives have instead of that of the build, in Unix seconds: `SOURCE_DATE_EPOCH`, or the time
+/// of the checked-out commit.
 ///
 /// # Errors
 ///

@@ -26,11 +26,11 @@ const DEB: &str = include_str!("deb.sh");
 const RPM: &str = include_str!("rpm.sh");
 
 /// Makes packages, and runs all tests.
-pub(super) fn run(root: &Path) -> Result<()> {
+pub(super) fn run(root: &Path, is_dist: bool) -> Result<()> {
     ensure!(apt::is_root()?, "file systems are made and entered by root: run this as root");
     setup::ensure(root, Purpose::Packages)?;
     let work = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let packages = for_tests(root, work.path())?;
+    let packages = for_tests(root, work.path(), is_dist)?;
     same_again(root, &packages[1])?;
     test(&TOOLS, LINTIAN, &packages)?;
     test(&BOOKWORM, DEB, &packages)?;

@@ -36,7 +36,7 @@ pub(super) struct Guest {
     programs: &'static [(&'static str, &'static str)],
     /// Whether the static web server is a program, too.
     has_web_server: bool,
-    /// Whether packages of two versions are below `/syscallmon/packages`.
+    /// Whether packages of two versions are below `/syscallmon/packages`, instead of the daemon.
     has_packages: bool,
     policy: Option<&'static str>,
     /// The kernel that boots, whose headers are part of the file system. By default, one without headers.
@@ -116,8 +116,9 @@ pub(super) const PACKAGES: Guest = Guest {
     with_headers: None,
 };
 
-/// Boots the VM and checks what its script prints. Writes its table to the document, if it is to.
-pub(super) fn run(root: &Path, guest: &Guest, writes: bool) -> Result<()> {
+/// Boots the VM and checks what its script prints. Packages have the binary of `dist`, if they are to. Writes its table
+/// to the document, if it is to.
+pub(super) fn run(root: &Path, guest: &Guest, is_dist: bool, writes: bool) -> Result<()> {
     let kernel = KERNELS.iter().find(|kernel| kernel.name == KERNEL).context("no such kernel")?;
     let system = file_system::fetch(guest)?;
     let vmlinuz = match guest.with_headers {
@@ -130,8 +131,8 @@ pub(super) fn run(root: &Path, guest: &Guest, writes: bool) -> Result<()> {
     let initramfs = dir.join(format!("initramfs-{}", guest.name));
     // The kernel unpacks archives one after the other.
     let system = fs::read(system.join(file_system::ARCHIVE)).context("cannot read the file system")?;
-    let daemon = static_build::build(root, Arch::Amd64, None)?.daemon;
-    fs::write(&initramfs, [system, guest.additions(root, &daemon)?].concat()).context("cannot write the initramfs")?;
+    let additions = guest.additions(root, is_dist)?;
+    fs::write(&initramfs, [system, additions].concat()).context("cannot write the initramfs")?;
     let (memory_mib, timeout) = (guest.memory_mib, guest.timeout);
     let boot = Boot { kernel, vmlinuz: &vmlinuz, initramfs: &initramfs, memory_mib, timeout };
     let (_, console) = machine::boot(boot, &logs.join(format!("{}.log", guest.name)))?;
@@ -147,13 +148,18 @@ fn table(console: &str) -> String {
 
 impl Guest {
     /// The archive of what is tested.
-    fn additions(&self, root: &Path, daemon: &Path) -> Result<Vec<u8>> {
+    fn additions(&self, root: &Path, is_dist: bool) -> Result<Vec<u8>> {
         let mut cpio = Cpio::default();
         for dir in ["syscallmon", "syscallmon/programs", "syscallmon/policies"] {
             cpio.add(dir, DIRECTORY, &[]);
         }
-        let daemon = fs::read(daemon).with_context(|| format!("cannot read {}", daemon.display()))?;
-        cpio.add("syscallmon/syscallmon", PROGRAM, &daemon);
+        if self.has_packages {
+            add_packages(&mut cpio, root, is_dist)?;
+        } else {
+            let daemon = static_build::build(root, Arch::Amd64, None)?.daemon;
+            let daemon = fs::read(&daemon).with_context(|| format!("cannot read {}", daemon.display()))?;
+            cpio.add("syscallmon/syscallmon", PROGRAM, &daemon);
+        }
         cpio.add("syscallmon/run", PROGRAM, self.run.as_bytes());
         for (name, program) in self.programs {
             cpio.add(&format!("syscallmon/programs/{name}"), PROGRAM, program.as_bytes());
@@ -162,9 +168,6 @@ impl Guest {
             let program = syscallmon_e2e::web_server()?;
             let program = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
             cpio.add("syscallmon/programs/web_server", PROGRAM, &program);
-        }
-        if self.has_packages {
-            add_packages(&mut cpio, root)?;
         }
         if let Some(policy) = self.policy {
             cpio.add("syscallmon/policies/test.yaml", FILE, policy.as_bytes());
@@ -180,10 +183,10 @@ impl Guest {
 }
 
 /// Adds packages of an older version and of this one.
-fn add_packages(cpio: &mut Cpio, root: &Path) -> Result<()> {
+fn add_packages(cpio: &mut Cpio, root: &Path, is_dist: bool) -> Result<()> {
     let work = tempfile::tempdir().context("cannot make a temporary directory")?;
     cpio.add("syscallmon/packages", DIRECTORY, &[]);
-    for (age, made) in ["old", "new"].into_iter().zip(packages::for_tests(root, work.path())?) {
+    for (age, made) in ["old", "new"].into_iter().zip(packages::for_tests(root, work.path(), is_dist)?) {
         for (kind, path) in [("deb", made.deb), ("rpm", made.rpm)] {
             let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             cpio.add(&format!("syscallmon/packages/{age}.{kind}"), FILE, &bytes);
