@@ -106,13 +106,12 @@ pub fn refuse_paths(dirs: &BuildDirs, what: &str, bytes: &[u8]) -> Result<()> {
 ///
 /// If the variable is not a number, or the checkout has no commit.
 pub fn source_date(root: &Path) -> Result<u64> {
-    let date = match env::var("SOURCE_DATE_EPOCH") {
-        Ok(date) => date,
-        Err(_) => {
-            let mut log = Command::new("git");
-            log.current_dir(root).args(["log", "-1", "--format=%ct"]);
-            shell::query(&mut log, "set SOURCE_DATE_EPOCH where there is no git repository")?
-        }
+    let date = if let Ok(date) = env::var("SOURCE_DATE_EPOCH") {
+        date
+    } else {
+        let mut log = Command::new("git");
+        log.current_dir(root).args(["log", "-1", "--format=%ct"]);
+        shell::query(&mut log, "set SOURCE_DATE_EPOCH where there is no git repository")?
     };
     date.trim().parse().with_context(|| format!("{:?} is no time: mend SOURCE_DATE_EPOCH", date.trim()))
 }

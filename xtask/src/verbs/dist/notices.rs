@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -133,7 +134,7 @@ fn render(packages: &[&Package]) -> Result<String> {
     for package in packages {
         let title = format!("{} {}", package.name, package.version);
         let licence = package.license.as_deref().with_context(|| format!("{title} names no licence"))?;
-        text += &format!("    {title}: {licence}\n");
+        writeln!(text, "    {title}: {licence}")?;
         for file in package.licences()? {
             let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             texts.entry(String::from_utf8_lossy(&bytes).trim().to_owned()).or_default().push(title.clone());
@@ -143,7 +144,7 @@ fn render(packages: &[&Package]) -> Result<String> {
     let mut texts: Vec<(Vec<String>, String)> = texts.into_iter().map(|(text, titles)| (titles, text)).collect();
     texts.sort_unstable();
     for (titles, licence) in texts {
-        text += &format!("\n{}\n{}:\n\n{licence}\n", "-".repeat(80), titles.join(", "));
+        writeln!(text, "\n{}\n{}:\n\n{licence}", "-".repeat(80), titles.join(", "))?;
     }
     Ok(text)
 }

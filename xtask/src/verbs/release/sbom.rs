@@ -1,4 +1,4 @@
-//! The list of the crates in the released binary (SBOM), in CycloneDX's format, by cargo-cyclonedx.
+//! The list of the crates in the released binary (SBOM), in the format of `CycloneDX`, by cargo-cyclonedx.
 
 use std::{fs, path::Path, process::Command};
 
