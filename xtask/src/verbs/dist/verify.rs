@@ -44,8 +44,15 @@ pub(crate) fn copy_sources(dirs: &BuildDirs, dir: &Path) -> Result<BuildDirs> {
     for entry in WalkDir::new(&dirs.root).into_iter().filter_entry(is_source) {
         let entry = entry.with_context(|| format!("cannot list {}", dirs.root.display()))?;
         let to = root.join(entry.path().strip_prefix(&dirs.root).context("what is listed is below the root")?);
-        let copied =
-            if entry.file_type().is_dir() { fs::create_dir_all(&to) } else { fs::copy(entry.path(), &to).map(drop) };
+        let kind = entry.file_type();
+        let copied = if kind.is_dir() {
+            fs::create_dir_all(&to)
+        } else if kind.is_symlink() {
+            // They are relative, and lead to other sources.
+            fs::read_link(entry.path()).and_then(|target| symlink(target, &to))
+        } else {
+            fs::copy(entry.path(), &to).map(drop)
+        };
         copied.with_context(|| format!("cannot copy {} to {}", entry.path().display(), to.display()))?;
     }
     let cargo_home = dirs.cargo_home.as_ref().map(|real| linked(real, dir)).transpose()?;
@@ -81,6 +88,7 @@ mod tests {
         }
         fs::write(from.path().join("target/binary"), "").unwrap();
         fs::write(from.path().join("a/target/mod.rs"), "mod x;").unwrap();
+        symlink("a/target", from.path().join("link")).unwrap();
         let dirs = BuildDirs {
             root: from.path().into(),
             target_dir: from.path().join("target"),
@@ -88,6 +96,7 @@ mod tests {
         };
         let copied = copy_sources(&dirs, to.path()).unwrap();
         assert_eq!(fs::read_to_string(copied.root.join("a/target/mod.rs")).unwrap(), "mod x;");
+        assert_eq!(fs::read_to_string(copied.root.join("link/mod.rs")).unwrap(), "mod x;");
         assert!(!copied.root.join("target").exists());
         assert!(copied.cargo_home.unwrap().join("registry").is_dir());
     }
