@@ -13,7 +13,9 @@ pub mod ebpf;
 pub mod fuzz;
 pub mod image;
 pub mod manifests;
+pub mod packages;
 pub mod pictures;
+pub mod release;
 pub mod runtime_bases;
 pub mod setup;
 pub mod syscalls;
@@ -34,6 +36,10 @@ pub enum Verb {
     Test(test::Args),
     /// Build the static binaries that are released, for x86_64 and arm64
     Dist(dist::Args),
+    /// Make packages for Debian and for distributions with rpm, with the static binaries
+    Packages(packages::Args),
+    /// Make all files of a release in one directory: binaries, packages, image, chart, SBOMs, checksums
+    Release(release::Args),
     /// Write the container image, with the static binary
     Image(image::Args),
     /// Real environments that run containers, on this machine: Kubernetes, containerd, Docker, Podman
@@ -75,6 +81,8 @@ impl Verb {
             Self::Ci => ci::run(root),
             Self::Test(args) => test::run(root, args),
             Self::Dist(args) => dist::run(root, args),
+            Self::Packages(args) => packages::run(root, args),
+            Self::Release(args) => release::run(root, args),
             Self::Image(args) => image::run(root, args),
             Self::E2e(args) => e2e::run(root, args),
             Self::Vm(args) => vm::run(root, args),

@@ -2,12 +2,12 @@
 
 mod paths;
 
-use std::fs;
+use std::{fs, process::Command};
 
 use paths::{Tree, is_path, spans};
 use syscallmon_bench::summary;
 use xtask::verbs::{docs, ebpf};
-use xtask_support::workspace;
+use xtask_support::{shell, workspace};
 
 #[test]
 fn the_ebpf_object_was_built_from_these_sources() {
@@ -22,6 +22,18 @@ fn the_generated_documents_are_up_to_date() {
 #[test]
 fn the_readme_has_the_costs_that_were_measured() {
     summary::check(&workspace::root()).unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+#[test]
+fn links_lead_to_files() {
+    let root = workspace::root();
+    let mut list = Command::new("git");
+    let listed = shell::query(list.current_dir(&root).args(["ls-files", "--stage"]), "git must be installed").unwrap();
+    // Mode, hash, stage and path.
+    let links: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix("120000 ")?.split('\t').nth(1)).collect();
+    assert!(links.len() > 3, "{links:?}");
+    let broken: Vec<&&str> = links.iter().filter(|link| !root.join(link).exists()).collect();
+    assert!(broken.is_empty(), "{broken:?}");
 }
 
 /// Maximum places of a change, unless a row says otherwise: the beginning of the title, after "Add a".

@@ -102,8 +102,9 @@ fn flags(text: &str) -> HashSet<&str> {
 
 fn metrics(text: &str) -> HashSet<&str> {
     let metrics = names(text, "syscallmon_", "_").into_iter();
-    // `syscallmon_alerts_*`.
-    let metrics = metrics.filter(|name| !name.ends_with('_'));
+    // `syscallmon_alerts_*`, and `syscallmon_0.1.0-1_amd64.deb`.
+    let is_metric = |name: &&str| !name.ends_with(|end: char| end == '_' || end.is_ascii_digit());
+    let metrics = metrics.filter(is_metric);
     let parts = ["_bucket", "_count", "_sum", "_created"];
     metrics.map(|name| parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)).collect()
 }
@@ -138,8 +139,7 @@ fn what_documents_name_exists() {
 
 #[test]
 fn names_in_a_text_are_found() {
-    let text =
-        "`--a.b-c=1`, `helm --wait`, --web.x. node:syscallmon_y:rate5m syscallmon_z_bucket{} `xtask/x` `xtask x`";
+    let text = "`--a.b-c=1`, `helm --wait`, --web.x. node:syscallmon_y:rate5m syscallmon_z_bucket{} syscallmon_0.1.0.deb `xtask/x` `xtask x`";
     assert_eq!(flags(text), HashSet::from(["--a.b-c", "--web.x"]));
     assert_eq!(metrics(text), HashSet::from(["syscallmon_z"]));
     assert_eq!(whole_paths(text).collect::<Vec<_>>(), ["xtask/x"]);

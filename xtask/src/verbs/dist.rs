@@ -1,7 +1,8 @@
 //! `cargo xtask dist`: static release binaries for both architectures, packed like those of Prometheus' exporters.
 
-mod archive;
-mod verify;
+pub(crate) mod archive;
+pub(crate) mod notices;
+pub(crate) mod verify;
 
 use std::{
     fs,
@@ -42,7 +43,11 @@ pub struct Args {
 ///
 /// If a build or a check fails. The message says which.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
-    let archs = if args.arch.is_empty() { Arch::ALL.as_slice() } else { &args.arch };
+    make(root, if args.arch.is_empty() { &Arch::ALL } else { &args.arch }, args.verify)
+}
+
+/// Builds the release files for these architectures, if asked twice, and prints their hashes.
+pub(crate) fn make(root: &Path, archs: &[Arch], verify: bool) -> Result<()> {
     setup::ensure(root, Purpose::Dist)?;
     let dist = workspace::target_dir(root).join("dist");
     start_anew(&dist)?;
@@ -51,11 +56,11 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     for &arch in archs {
         let binary = build(&mut cargo_build(&dirs, arch)?, &dirs, arch)?;
         check(&dirs, arch, &binary)?;
-        if args.verify {
+        if verify {
             verify::same_elsewhere(&dirs, arch, &binary)?;
         }
         let name = name(arch);
-        let archive = archive::pack(root, &name, &binary)?;
+        let archive = archive::pack(root, &name, &binary, &notices::text(root, arch)?)?;
         for (file, bytes, mode) in [(name.clone(), &binary, 0o755), (format!("{name}.tar.gz"), &archive, 0o644)] {
             write(&dist.join(&file), bytes, mode)?;
             sums.push(format!("{}  {file}\n", sha256(bytes)));
@@ -85,12 +90,12 @@ pub(crate) fn released(root: &Path, arch: Arch) -> Result<PathBuf> {
 ///
 /// As for [`run`].
 pub(crate) fn binaries(root: &Path, archs: &[Arch]) -> Result<Vec<PathBuf>> {
-    run(root, &Args { arch: archs.to_vec(), verify: false })?;
+    make(root, archs, false)?;
     archs.iter().map(|&arch| released(root, arch)).collect()
 }
 
 /// Returns the name of files for an architecture.
-fn name(arch: Arch) -> String {
+pub(crate) fn name(arch: Arch) -> String {
     format!("syscallmon-{VERSION}.linux-{arch}")
 }
 

@@ -17,6 +17,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask_support::{
+    cargo_tool::CargoTool,
     setup::{self, Purpose},
     shell, workspace,
 };
@@ -52,8 +53,14 @@ pub struct Args {
     check: bool,
 }
 
-/// The version of cargo-fuzz to install.
-const CARGO_FUZZ: &str = "0.13.2";
+/// Builds and runs the targets.
+const CARGO_FUZZ: CargoTool = CargoTool {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+    version_args: &["fuzz", "--version"],
+    features: "",
+    why: "builds and runs the targets",
+};
 
 /// Limits for every target. A target that exceeds a limit for one input has a finding, and so has a target that keeps
 /// more than a few inputs in memory.
@@ -70,7 +77,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     }
     let targets = chosen(targets(root)?, &args.targets)?;
     setup::ensure(root, Purpose::Fuzz)?;
-    let cargo_fuzz = ensure_cargo_fuzz(root)?;
+    let cargo_fuzz = CARGO_FUZZ.ensure(root)?;
     lock_as_the_workspace(root)?;
     let (mut found, mut rows) = (Vec::new(), vec![Summary::HEAD.to_owned()]);
     for target in &targets {
@@ -119,28 +126,6 @@ fn chosen(all: BTreeSet<String>, asked: &[String]) -> Result<Vec<String>> {
         ensure!(all.contains(target), "there is no target {target}: it is one of {}", names());
     }
     Ok(if asked.is_empty() { all.into_iter().collect() } else { asked.to_vec() })
-}
-
-/// Returns the path of cargo-fuzz. Builds it into `target/tools` unless it exists, and never replaces a user's own.
-fn ensure_cargo_fuzz(root: &Path) -> Result<PathBuf> {
-    let has_version = |program: &PathBuf| {
-        let version = shell::query(Command::new(program).args(["fuzz", "--version"]), "");
-        version.is_ok_and(|version| version.trim() == format!("cargo-fuzz {CARGO_FUZZ}"))
-    };
-    if let Some(program) = workspace::programs(root, "cargo-fuzz").find(has_version) {
-        return Ok(program);
-    }
-    eprintln!("missing cargo-fuzz {CARGO_FUZZ}: builds and runs the targets");
-    let tools = workspace::tools_dir(root);
-    shell::run(
-        Command::new(workspace::cargo())
-            .env("CARGO_TARGET_DIR", tools.join("build"))
-            .args(["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked", "--force", "--root"])
-            .arg(&tools),
-        "see the compiler's message",
-    )?;
-    fs::remove_dir_all(tools.join("build")).context("cannot remove what cargo-fuzz was built in")?;
-    Ok(tools.join("bin/cargo-fuzz"))
 }
 
 /// Locks the targets' dependencies to the versions of the workspace. Cargo adds the dependencies that only the targets

@@ -76,9 +76,19 @@ fn default_output(root: &Path, format: Format) -> PathBuf {
 fn make(root: &Path, format: Format, name: &str) -> Result<Vec<u8>> {
     let archs: Vec<Arch> = Arch::ALL.into_iter().filter(|arch| format == Format::Oci || arch.is_native()).collect();
     let binaries = dist::binaries(root, &archs)?;
+    of_binaries(root, format, name, &archs, &binaries)
+}
+
+/// Returns the image for both architectures, in the OCI's format, with the binaries that `dist` made.
+pub(crate) fn of_release(root: &Path) -> Result<Vec<u8>> {
+    let binaries: Vec<PathBuf> = Arch::ALL.iter().map(|&arch| dist::released(root, arch)).collect::<Result<_>>()?;
+    of_binaries(root, Format::Oci, &default_name(), &Arch::ALL, &binaries)
+}
+
+fn of_binaries(root: &Path, format: Format, name: &str, archs: &[Arch], binaries: &[PathBuf]) -> Result<Vec<u8>> {
     let labels = labels(root)?;
     let mut images = Vec::new();
-    for (&arch, path) in archs.iter().zip(&binaries) {
+    for (&arch, path) in archs.iter().zip(binaries) {
         eprintln!("for {arch}: {}", path.display());
         let binary = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         images.push(of_binary(arch, &binary, &labels)?);

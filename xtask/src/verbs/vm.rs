@@ -77,6 +77,9 @@ pub struct Args {
     /// Boot Debian with systemd instead, and compare generated seccomp profiles with those of oci-seccomp-bpf-hook
     #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "dist", "systemd", "profiles"])]
     peer: bool,
+    /// Boot Debian with systemd instead, and install, upgrade, remove and purge the packages
+    #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "systemd", "profiles", "peer", "write"])]
+    packages: bool,
     /// Put the result in docs/kernels.md; with --peer, in docs/profiles.md
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
     write: bool,
@@ -88,10 +91,15 @@ pub struct Args {
 ///
 /// If the tests fail on a kernel, or no kernel was tried.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
-    let guests = [(args.systemd, &systemd::HIDING), (args.profiles, &systemd::PROFILES), (args.peer, &systemd::PEER)];
+    let guests = [
+        (args.systemd, &systemd::HIDING),
+        (args.profiles, &systemd::PROFILES),
+        (args.peer, &systemd::PEER),
+        (args.packages, &systemd::PACKAGES),
+    ];
     if let Some((_, guest)) = guests.into_iter().find(|(is_chosen, _)| *is_chosen) {
         setup::ensure(root, Purpose::Vm)?;
-        return systemd::run(root, guest, args.write);
+        return systemd::run(root, guest, args.dist, args.write);
     }
     let kernels = selected(&args.kernel, args.ci)?;
     if args.list {

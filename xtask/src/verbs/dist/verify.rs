@@ -22,7 +22,7 @@ const NOT_SOURCES: [&str; 3] = ["target", ".git", "corpus"];
 /// Fails unless a build elsewhere gives the same bytes.
 pub(super) fn same_elsewhere(dirs: &BuildDirs, arch: Arch, binary: &[u8]) -> Result<()> {
     let dir = tempfile::Builder::new().prefix("elsewhere-").tempdir().context("cannot make a directory")?;
-    let elsewhere = copy(dirs, dir.path())?;
+    let elsewhere = copy_sources(dirs, dir.path())?;
     let mut command = cargo_build(&elsewhere, arch)?;
     command.env("HOME", dir.path());
     let other = build(&mut command, &elsewhere, arch)?;
@@ -38,14 +38,21 @@ pub(super) fn same_elsewhere(dirs: &BuildDirs, arch: Arch, binary: &[u8]) -> Res
 }
 
 /// Copies the sources. Makes a `CARGO_HOME` with another name in which the downloaded crates exist.
-fn copy(dirs: &BuildDirs, dir: &Path) -> Result<BuildDirs> {
+pub(crate) fn copy_sources(dirs: &BuildDirs, dir: &Path) -> Result<BuildDirs> {
     let root = dir.join("sources");
     let is_source = |entry: &DirEntry| entry.depth() != 1 || !NOT_SOURCES.iter().any(|name| entry.file_name() == *name);
     for entry in WalkDir::new(&dirs.root).into_iter().filter_entry(is_source) {
         let entry = entry.with_context(|| format!("cannot list {}", dirs.root.display()))?;
         let to = root.join(entry.path().strip_prefix(&dirs.root).context("what is listed is below the root")?);
-        let copied =
-            if entry.file_type().is_dir() { fs::create_dir_all(&to) } else { fs::copy(entry.path(), &to).map(drop) };
+        let kind = entry.file_type();
+        let copied = if kind.is_dir() {
+            fs::create_dir_all(&to)
+        } else if kind.is_symlink() {
+            // They are relative, and lead to other sources.
+            fs::read_link(entry.path()).and_then(|target| symlink(target, &to))
+        } else {
+            fs::copy(entry.path(), &to).map(drop)
+        };
         copied.with_context(|| format!("cannot copy {} to {}", entry.path().display(), to.display()))?;
     }
     let cargo_home = dirs.cargo_home.as_ref().map(|real| linked(real, dir)).transpose()?;
@@ -81,13 +88,15 @@ mod tests {
         }
         fs::write(from.path().join("target/binary"), "").unwrap();
         fs::write(from.path().join("a/target/mod.rs"), "mod x;").unwrap();
+        symlink("a/target", from.path().join("link")).unwrap();
         let dirs = BuildDirs {
             root: from.path().into(),
             target_dir: from.path().join("target"),
             cargo_home: Some(from.path().join("home")),
         };
-        let copied = copy(&dirs, to.path()).unwrap();
+        let copied = copy_sources(&dirs, to.path()).unwrap();
         assert_eq!(fs::read_to_string(copied.root.join("a/target/mod.rs")).unwrap(), "mod x;");
+        assert_eq!(fs::read_to_string(copied.root.join("link/mod.rs")).unwrap(), "mod x;");
         assert!(!copied.root.join("target").exists());
         assert!(copied.cargo_home.unwrap().join("registry").is_dir());
     }

@@ -1,12 +1,12 @@
 //! Debian with systemd in a VM: units, scopes and user sessions that try to hide calls in container init, servers as
-//! units with generated seccomp profiles, and the profiles of another generator for containers.
+//! units with generated seccomp profiles, the profiles of another generator for containers, and the packages.
 
 mod file_system;
 
 use std::{fs, path::Path, time::Duration};
 
-use anyhow::{Context, Result, ensure};
-use xtask_support::{arch::Arch, marked, static_build, workspace};
+use anyhow::{Context, Result};
+use xtask_support::{arch::Arch, marked, script_checks, static_build, workspace};
 
 use super::{
     fetch,
@@ -14,6 +14,7 @@ use super::{
     kernels::{Image, KERNELS, WITH_HEADERS},
     machine::{self, Boot},
 };
+use crate::verbs::packages;
 
 /// The kernel that boots.
 const KERNEL: &str = "x86_64-6.12";
@@ -35,6 +36,8 @@ pub(super) struct Guest {
     programs: &'static [(&'static str, &'static str)],
     /// Whether the static web server is a program, too.
     has_web_server: bool,
+    /// Whether packages of two versions are below `/syscallmon/packages`, instead of the daemon.
+    has_packages: bool,
     policy: Option<&'static str>,
     /// The kernel that boots, whose headers are part of the file system. By default, one without headers.
     with_headers: Option<&'static Image>,
@@ -56,6 +59,7 @@ pub(super) const HIDING: Guest = Guest {
         ("attaches", include_str!("systemd/attaches")),
     ],
     has_web_server: false,
+    has_packages: false,
     policy: Some(
         r#"policies:
   - name: test
@@ -77,6 +81,7 @@ pub(super) const PROFILES: Guest = Guest {
     run: include_str!("systemd/profiles.sh"),
     programs: &[SERVERS],
     has_web_server: true,
+    has_packages: false,
     policy: None,
     with_headers: None,
 };
@@ -92,12 +97,28 @@ pub(super) const PEER: Guest = Guest {
     run: include_str!("systemd/peer.py"),
     programs: &[SERVERS, ("trace", include_str!("systemd/trace"))],
     has_web_server: true,
+    has_packages: false,
     policy: None,
     with_headers: Some(&WITH_HEADERS),
 };
 
-/// Boots the VM and checks what its script prints. Writes its table to the document, if it is to.
-pub(super) fn run(root: &Path, guest: &Guest, writes: bool) -> Result<()> {
+/// The packages under a real systemd: install, upgrade, remove, purge.
+pub(super) const PACKAGES: Guest = Guest {
+    name: "systemd-packages",
+    packages: "systemd,systemd-sysv,dbus,procps,util-linux,curl,rpm",
+    memory_mib: 2048,
+    timeout: machine::TIMEOUT,
+    run: include_str!("systemd/packages.sh"),
+    programs: &[],
+    has_web_server: false,
+    has_packages: true,
+    policy: None,
+    with_headers: None,
+};
+
+/// Boots the VM and checks what its script prints. Packages have the binary of `dist`, if they are to. Writes its table
+/// to the document, if it is to.
+pub(super) fn run(root: &Path, guest: &Guest, is_dist: bool, writes: bool) -> Result<()> {
     let kernel = KERNELS.iter().find(|kernel| kernel.name == KERNEL).context("no such kernel")?;
     let system = file_system::fetch(guest)?;
     let vmlinuz = match guest.with_headers {
@@ -110,12 +131,12 @@ pub(super) fn run(root: &Path, guest: &Guest, writes: bool) -> Result<()> {
     let initramfs = dir.join(format!("initramfs-{}", guest.name));
     // The kernel unpacks archives one after the other.
     let system = fs::read(system.join(file_system::ARCHIVE)).context("cannot read the file system")?;
-    let daemon = static_build::build(root, Arch::Amd64, None)?.daemon;
-    fs::write(&initramfs, [system, guest.additions(&daemon)?].concat()).context("cannot write the initramfs")?;
+    let additions = guest.additions(root, is_dist)?;
+    fs::write(&initramfs, [system, additions].concat()).context("cannot write the initramfs")?;
     let (memory_mib, timeout) = (guest.memory_mib, guest.timeout);
     let boot = Boot { kernel, vmlinuz: &vmlinuz, initramfs: &initramfs, memory_mib, timeout };
     let (_, console) = machine::boot(boot, &logs.join(format!("{}.log", guest.name)))?;
-    judge(&console)?;
+    script_checks::judge(&console).context("the console is in target/vm/log")?;
     if writes { marked::write(root, DOCUMENT, MARK, &table(&console)) } else { Ok(()) }
 }
 
@@ -125,30 +146,20 @@ fn table(console: &str) -> String {
     rows.filter(|row| row.starts_with('|')).flat_map(|row| [row, "\n"]).collect()
 }
 
-/// Prints the results, and fails unless all are good and the script came to its end.
-fn judge(console: &str) -> Result<()> {
-    let lines: Vec<&str> = console.lines().map(str::trim_end).filter(|line| line.starts_with('@')).collect();
-    for line in &lines {
-        println!("{}", &line[1..]);
-    }
-    let failed = lines.iter().filter(|line| line.starts_with("@fail")).count();
-    ensure!(failed == 0, "{failed} checks failed: the console is in target/vm/log");
-    let passed = lines.iter().filter(|line| line.starts_with("@pass")).count();
-    let is_whole = lines.last() == Some(&"@end") && passed > 0;
-    ensure!(is_whole, "the VM did not come to its end: the console is in target/vm/log");
-    println!("{passed} passed");
-    Ok(())
-}
-
 impl Guest {
     /// The archive of what is tested.
-    fn additions(&self, daemon: &Path) -> Result<Vec<u8>> {
+    fn additions(&self, root: &Path, is_dist: bool) -> Result<Vec<u8>> {
         let mut cpio = Cpio::default();
         for dir in ["syscallmon", "syscallmon/programs", "syscallmon/policies"] {
             cpio.add(dir, DIRECTORY, &[]);
         }
-        let daemon = fs::read(daemon).with_context(|| format!("cannot read {}", daemon.display()))?;
-        cpio.add("syscallmon/syscallmon", PROGRAM, &daemon);
+        if self.has_packages {
+            add_packages(&mut cpio, root, is_dist)?;
+        } else {
+            let daemon = static_build::build(root, Arch::Amd64, None)?.daemon;
+            let daemon = fs::read(&daemon).with_context(|| format!("cannot read {}", daemon.display()))?;
+            cpio.add("syscallmon/syscallmon", PROGRAM, &daemon);
+        }
         cpio.add("syscallmon/run", PROGRAM, self.run.as_bytes());
         for (name, program) in self.programs {
             cpio.add(&format!("syscallmon/programs/{name}"), PROGRAM, program.as_bytes());
@@ -171,21 +182,26 @@ impl Guest {
     }
 }
 
+/// Adds packages of an older version and of this one.
+fn add_packages(cpio: &mut Cpio, root: &Path, is_dist: bool) -> Result<()> {
+    let work = tempfile::tempdir().context("cannot make a temporary directory")?;
+    cpio.add("syscallmon/packages", DIRECTORY, &[]);
+    for (age, made) in ["old", "new"].into_iter().zip(packages::for_tests(root, work.path(), is_dist)?) {
+        for (kind, path) in [("deb", made.deb), ("rpm", made.rpm)] {
+            let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            cpio.add(&format!("syscallmon/packages/{age}.{kind}"), FILE, &bytes);
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_check_must_pass_and_the_script_must_end() {
-        assert!(judge("x\n@release 6\r\n@pass a\r\n@end\r\n").is_ok());
-        for console in ["@pass a\n@fail b: c\n@end\n", "@pass a\n", "@end\n", ""] {
-            assert!(judge(console).is_err(), "{console}");
-        }
-    }
-
-    #[test]
     fn every_program_of_the_vm_is_there() {
-        for guest in [HIDING, PROFILES, PEER] {
+        for guest in [HIDING, PROFILES, PEER, PACKAGES] {
             let marks = ["$programs/", "/syscallmon/programs/"];
             let used = marks.iter().flat_map(|mark| guest.run.split(mark).skip(1));
             let end = |c: char| c.is_whitespace() || c == '"';
