@@ -2,7 +2,6 @@
 
 mod alarms;
 mod allow;
-mod daemon_flags;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -20,9 +19,10 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::{daemon_flags::DaemonArgs, trial::Trial};
+use self::trial::Trial;
 use super::{
     daemon::escaped,
+    daemon_flags::DaemonArgs,
     profile::{ProfileArgs, baseline, or_trouble},
 };
 use crate::{

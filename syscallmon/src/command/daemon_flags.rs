@@ -1,14 +1,13 @@
-//! Flags for the daemon that `syscallmon policy` connects to.
+//! Flags for the daemon that `syscallmon policy` and `syscallmon health` connect to.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
+use anyhow::{Context, Result};
 use clap::Args;
 use http::Uri;
 
-use crate::{
-    client::http::HttpClientConfig,
-    command::daemon::{Daemon, DaemonFlags},
-};
+use super::daemon::{Daemon, DaemonFlags};
+use crate::client::http::HttpClientConfig;
 
 /// Names of the flags below.
 const FLAGS: DaemonFlags =
@@ -37,5 +36,17 @@ impl DaemonArgs {
         let basic = self.username.clone().zip(self.password_file.clone());
         let client_config = HttpClientConfig { ca_file: self.ca_file.clone(), bearer_token_file: None, basic };
         Daemon { url: self.url.clone(), client_config, flags: FLAGS }
+    }
+
+    /// Returns the daemon at another address, with the same scheme, path and credentials.
+    ///
+    /// # Errors
+    ///
+    /// If the URL has no scheme.
+    pub(super) fn daemon_at(&self, address: SocketAddr) -> Result<Daemon> {
+        let mut url = self.url.clone().into_parts();
+        url.authority = address.to_string().parse().ok();
+        let url = Uri::from_parts(url).context("--url requires http:// or https://")?;
+        Ok(Daemon { url, ..self.daemon() })
     }
 }
