@@ -111,7 +111,7 @@ mod tests {
             let key = name.replace('-', "_").replace('.', "/properties/");
             config.pointer(&format!("/properties/{key}")).unwrap()["type"][0] == "array"
         };
-        let lists = Settings::table().iter().map(|setting| setting.name).filter(|name| is_list(name));
+        let lists = Settings::table().into_iter().map(|setting| setting.name).filter(|name| is_list(name));
         // The chart sets the address itself.
         let lists = lists.filter(|name| *name != "web.listen-address");
         let mut lists: Vec<String> = lists.map(|name| format!("\"--{name}\"")).collect();

@@ -135,7 +135,9 @@ mod tests {
             }}),
             json!({"kind": "Service", "metadata": {"labels": {"e": "f"}}, "spec": {"selector": {"c": "d"}}}),
             json!({"kind": "ServiceMonitor", "spec": {"selector": {"matchLabels": {"e": "f"}}}}),
-            json!({"kind": "Pod", "metadata": {"labels": {"a": "other"}}, "spec": {"containers": [container]}}),
+            json!({"kind": "Pod", "metadata": {"labels": {"a": "other"}}, "spec": {
+                "containers": [container], "volumes": [{"name": "seccomp"}, {"name": "tracefs"}],
+            }}),
             json!({"kind": "VerticalPodAutoscaler", "spec": {
                 "targetRef": {"name": "syscallmon"},
                 "resourcePolicy": {"containerPolicies": [{"containerName": "syscallmon"}]},
