@@ -29,7 +29,7 @@ complete -c syscallmon -n "__fish_syscallmon_needs_command" -s V -l version -d '
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "completions" -d 'Print completions for a shell'
-complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "health" -d 'Check whether a running daemon counts, or the daemons of a DaemonSet'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "health" -d 'Check whether a running daemon counts, or the daemons of a cluster'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "policy" -d 'Test and show policies, and show and change baselines (learned calls)'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "profile" -d 'Generate seccomp profiles from what workloads call, and check, compare and explain profiles'
@@ -245,10 +245,10 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l url -d 
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l telemetry-path -d 'Path of the metrics, as in web.telemetry_path of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l telemetry-path -d 'Path of the metrics, as in `web.telemetry_path` of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l wait -d 'Repeat for this time until all is well' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l daemonset -d 'Check by the Kubernetes API that enough pods of this DaemonSet are ready: all but its maxUnavailable, and at least one. Runs in a pod whose service account may get the DaemonSet' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l service -d 'Request the pages of every daemon of this Service, with the scheme of --url. Gets the addresses from the Kubernetes API: needs no DNS. The service account must be allowed to get the Endpoints' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l daemonset -d 'Check by the Kubernetes API that enough pods of this `DaemonSet` are ready: all but its `maxUnavailable`, and at least one. Requires a pod whose service account may get the `DaemonSet`' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l service -d 'Request the pages of every daemon of this Service, with the scheme of --url. Gets the addresses from the Kubernetes API: needs no DNS. Requires a pod whose service account may get the `Endpoints`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand man" -s h -l help -d 'Print help'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l url -d 'URL of the daemon' -r
@@ -572,7 +572,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "completions" -d 'Print completions for a shell'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "health" -d 'Check whether a running daemon counts, or the daemons of a DaemonSet'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "health" -d 'Check whether a running daemon counts, or the daemons of a cluster'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "policy" -d 'Test and show policies, and show and change baselines (learned calls)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "profile" -d 'Generate seccomp profiles from what workloads call, and check, compare and explain profiles'

@@ -50,6 +50,7 @@ const LOAD: Duration = Duration::from_secs(20);
 
 /// Arguments of `cargo xtask e2e`.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Which ones, one after the other
     #[arg(required = true, value_name = "ENVIRONMENT")]

@@ -172,29 +172,29 @@ mod tests {
         })
     }
 
-    fn rolling(max_unavailable: Value) -> Value {
+    fn rolling(max_unavailable: &Value) -> Value {
         json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": max_unavailable}})
     }
 
     #[test]
     fn a_set_needs_a_ready_pod_of_the_newest_version() {
         for (desired, counts, strategy, is_good) in [
-            (1, [1, 1], rolling(json!(1)), true),
+            (1, [1, 1], rolling(&json!(1)), true),
             // For helm 3, no pod is enough.
-            (1, [1, 0], rolling(json!(1)), false),
-            (1, [0, 1], rolling(json!(1)), false),
-            (3, [3, 2], rolling(json!(1)), true),
-            (3, [1, 1], rolling(json!(1)), false),
-            (3, [3, 1], rolling(json!("50%")), true),
-            (3, [3, 2], rolling(json!("0%")), false),
+            (1, [1, 0], rolling(&json!(1)), false),
+            (1, [0, 1], rolling(&json!(1)), false),
+            (3, [3, 2], rolling(&json!(1)), true),
+            (3, [1, 1], rolling(&json!(1)), false),
+            (3, [3, 1], rolling(&json!("50%")), true),
+            (3, [3, 2], rolling(&json!("0%")), false),
             (3, [0, 1], json!({"type": "OnDelete"}), false),
             (3, [0, 2], json!({"type": "OnDelete"}), true),
-            (0, [0, 0], rolling(json!(1)), true),
+            (0, [0, 0], rolling(&json!(1)), true),
         ] {
             let state = RolloutState::of(&set(desired, counts, &strategy));
             assert_eq!(state.judge().is_ok(), is_good, "{desired} {counts:?} {strategy}: {:?}", state.judge());
         }
-        let mut unseen = set(1, [1, 1], &rolling(json!(1)));
+        let mut unseen = set(1, [1, 1], &rolling(&json!(1)));
         unseen["status"]["observedGeneration"] = 1.into();
         assert!(RolloutState::of(&unseen).judge().is_err());
     }

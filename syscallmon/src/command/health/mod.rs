@@ -17,7 +17,7 @@ use super::{daemon_flags::DaemonArgs, output};
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Check whether a running daemon counts, or the daemons of a DaemonSet.
+/// Check whether a running daemon counts, or the daemons of a cluster.
 ///
 /// Requests /readyz and the metrics of the daemon, which must contain counted calls. In a cluster, --daemonset and
 /// --service check the daemons of all nodes.
@@ -28,7 +28,7 @@ pub(super) struct Health {
     #[command(flatten)]
     daemon: DaemonArgs,
 
-    /// Path of the metrics, as in web.telemetry_path of the daemon.
+    /// Path of the metrics, as in `web.telemetry_path` of the daemon.
     #[arg(long, value_name = "PATH", default_value = "/metrics")]
     telemetry_path: String,
 
@@ -36,13 +36,13 @@ pub(super) struct Health {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     wait: Duration,
 
-    /// Check by the Kubernetes API that enough pods of this DaemonSet are ready: all but its maxUnavailable, and at
-    /// least one. Runs in a pod whose service account may get the DaemonSet.
+    /// Check by the Kubernetes API that enough pods of this `DaemonSet` are ready: all but its `maxUnavailable`, and at
+    /// least one. Requires a pod whose service account may get the `DaemonSet`.
     #[arg(long, value_name = "NAMESPACE/NAME")]
     daemonset: Option<ObjectName>,
 
     /// Request the pages of every daemon of this Service, with the scheme of --url. Gets the addresses from the
-    /// Kubernetes API: needs no DNS. The service account must be allowed to get the Endpoints.
+    /// Kubernetes API: needs no DNS. Requires a pod whose service account may get the `Endpoints`.
     #[arg(long, value_name = "NAMESPACE/NAME")]
     service: Option<ObjectName>,
 }
@@ -75,7 +75,7 @@ impl Health {
         if let Some(daemonset) = &self.daemonset {
             let state = cluster::state(daemonset).await?;
             is_empty = state.desired == 0;
-            text += &format!("DaemonSet {daemonset}: {}\n", state.judge()?);
+            text = format!("DaemonSet {daemonset}: {}\n", state.judge()?);
         }
         if let Some(service) = &self.service {
             let addresses = cluster::addresses(service).await?;

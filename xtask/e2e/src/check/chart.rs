@@ -90,6 +90,9 @@ pub(super) fn installs(root: &Path, node: &Node) -> Result<()> {
         let names: Vec<&str> = batch.iter().map(|release| release.values).collect();
         step(&format!("the chart with the values {}", names.join(", ")), || run_batch(node, &chart, batch))?;
     }
+    step("no object is left", || {
+        BATCHES.iter().flat_map(|batch| *batch).try_for_each(|release| release.left_nothing(node))
+    })?;
     step("what stays on the node is removed as documented", || remove_files(node))?;
     step("helm fails if the daemon does not run", || fails(node, &chart))?;
     node.kubectl(&["delete", "namespace", "calls", "monitoring", "observability", "--wait=false"]).map(drop)
@@ -148,8 +151,7 @@ fn run_batch(node: &Node, chart: &str, batch: &[Release]) -> Result<()> {
     for release in batch {
         release.test(node)?;
     }
-    all(batch.iter().map(|release| release.uninstall(node)).collect())?;
-    batch.iter().try_for_each(|release| release.left_nothing(node))
+    all(batch.iter().map(|release| release.uninstall(node)).collect())
 }
 
 /// Runs all commands at the same time.
@@ -244,7 +246,8 @@ impl Release {
         let all = ["get", KINDS, "--ignore-not-found", "-o=name", "--all-namespaces", &self.selector()];
         let cluster = ["get", "clusterroles,clusterrolebindings", "-o=name", &self.selector()];
         let mut last = String::new();
-        wait_for("the end of the release", Duration::from_secs(30), || {
+        // The kubelet may need a minute, until its garbage collection, to remove a pod.
+        wait_for("the end of the release", Duration::from_mins(2), || {
             last = node.kubectl(&own)? + &node.kubectl(&all)? + &node.kubectl(&cluster)?;
             let is_left = last.lines().any(|name| !OF_NAMESPACE.iter().any(|known| name.starts_with(known)));
             Ok((!is_left).then_some(()))
