@@ -41,7 +41,8 @@ const fn release(
     Release { values, helm, has, lacks }
 }
 
-/// The releases of a batch run side by side, which takes less time: helm mostly waits for probes.
+/// Other files need what this node lacks: `CAP_SYS_RESOURCE`, CRI-O, images, or a newer Kubernetes or containerd. The
+/// releases of a batch run side by side, which takes less time: helm mostly waits for probes.
 const BATCHES: [&[Release]; 3] = [
     &[
         release("defaults", Helm::V3, &[CRI, API], &[]),
@@ -53,13 +54,13 @@ const BATCHES: [&[Release]; 3] = [
         release("labels", Helm::V3, &[CRI, API], &[]),
         release("registry", Helm::V4, &[CRI, API], &[]),
         release("extras", Helm::V3, &[r#"syscallmon_alerts_queued{sink="webhook"} "#], &[]),
-        release("old-kernels", Helm::V4, &["syscallmon_series_capacity 16384"], &[]),
+        release("monitors", Helm::V4, &[CRI, API], &[]),
     ],
     &[
         release("alerts", Helm::V3, &[r#"syscallmon_alerts_queued{sink="webhook"} "#], &[]),
         release("autoscaler", Helm::V4, &[CRI, API], &[]),
         release("nodeport", Helm::V3, &[CRI, API], &[]),
-        release("read-only-nodes", Helm::V4, &[CRI, API], &["/host/seccomp"]),
+        release("servicemonitor", Helm::V4, &[CRI, API], &[]),
     ],
 ];
 
