@@ -22,6 +22,9 @@ _syscallmon() {
             syscallmon,completions)
                 cmd="syscallmon__subcmd__completions"
                 ;;
+            syscallmon,health)
+                cmd="syscallmon__subcmd__health"
+                ;;
             syscallmon,help)
                 cmd="syscallmon__subcmd__help"
                 ;;
@@ -51,6 +54,9 @@ _syscallmon() {
                 ;;
             syscallmon__subcmd__help,completions)
                 cmd="syscallmon__subcmd__help__subcmd__completions"
+                ;;
+            syscallmon__subcmd__help,health)
+                cmd="syscallmon__subcmd__help__subcmd__health"
                 ;;
             syscallmon__subcmd__help,help)
                 cmd="syscallmon__subcmd__help__subcmd__help"
@@ -221,7 +227,7 @@ _syscallmon() {
 
     case "${cmd}" in
         syscallmon)
-            opts="-h -V --help --version run check completions man policy profile record replay seccomp-profile help"
+            opts="-h -V --help --version run check completions health man policy profile record replay seccomp-profile help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -542,8 +548,54 @@ _syscallmon() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        syscallmon__subcmd__health)
+            opts="-h --url --username --password-file --ca-file --telemetry-path --wait --daemonset --service --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --telemetry-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --daemonset)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         syscallmon__subcmd__help)
-            opts="run check completions man policy profile record replay seccomp-profile help"
+            opts="run check completions health man policy profile record replay seccomp-profile help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -571,6 +623,20 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__help__subcmd__completions)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        syscallmon__subcmd__help__subcmd__health)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

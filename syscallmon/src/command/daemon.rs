@@ -1,15 +1,16 @@
-//! One request to the API of a running daemon.
+//! One request to a running daemon.
 
 use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use exporter_web::tls;
 use http::{
-    HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE},
     uri::Authority,
 };
 use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio_rustls::rustls::Error as TlsError;
@@ -17,7 +18,7 @@ use tokio_rustls::rustls::Error as TlsError;
 use crate::{
     client::{
         exchange::{Answer, ExchangeError, ExchangeLimits, exchange},
-        http::{HttpClientConfig, client, credentials, first_line},
+        http::{HttpClientConfig, HttpsClient, client, credentials, first_line},
     },
     error_report::{causes, chain},
 };
@@ -101,6 +102,24 @@ impl Daemon {
     }
 
     async fn exchange(&self, method: Method, path: &str) -> Result<Answer> {
+        let (client, request) = self.request(method, path).await?;
+        exchange(&client, request, LIMITS).await.map_err(|error| self.no_answer(error))
+    }
+
+    /// Returns the daemon's answer to a GET request. The caller reads the body, and sets a deadline.
+    pub(super) async fn open(&self, path: &str) -> Result<Response<Incoming>> {
+        let (client, request) = self.request(Method::GET, path).await?;
+        client.request(request).await.map_err(|error| self.no_answer(error.into()))
+    }
+
+    fn no_answer(&self, error: ExchangeError) -> Error {
+        match self.url.authority() {
+            Some(authority) => no_answer(error, authority, "the daemon", self.flags.url),
+            None => error.into(),
+        }
+    }
+
+    async fn request(&self, method: Method, path: &str) -> Result<(HttpsClient, Request<Full<Bytes>>)> {
         let authority = self.url.authority().context("expected a URL such as http://127.0.0.1:9778")?;
         let scheme = self.url.scheme_str().filter(|scheme| ["http", "https"].contains(scheme));
         let scheme = scheme.context("expected a URL that begins with http:// or https://")?;
@@ -112,9 +131,7 @@ impl Daemon {
             request.headers_mut().insert(AUTHORIZATION, credentials);
         }
         let client = client(&self.url, &self.client_config, self.flags.ca_file).await.map_err(Error::msg)?;
-        exchange(&client, request, LIMITS)
-            .await
-            .map_err(|error| no_answer(error, authority, "the daemon", self.flags.url))
+        Ok((client, request))
     }
 }
 

@@ -1,14 +1,13 @@
 //! Flags for the daemon that a command connects to.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
+use anyhow::{Context, Result};
 use clap::Args;
 use http::Uri;
 
-use crate::{
-    client::http::HttpClientConfig,
-    command::daemon::{Daemon, DaemonFlags},
-};
+use super::daemon::{Daemon, DaemonFlags};
+use crate::client::http::HttpClientConfig;
 
 /// Where a daemon listens by default.
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:9778";
@@ -35,11 +34,26 @@ pub(super) struct DaemonArgs {
 }
 
 impl DaemonArgs {
+    fn url(&self) -> Uri {
+        self.url.clone().unwrap_or_else(|| Uri::from_static(DEFAULT_URL))
+    }
+
     /// Returns the daemon.
     pub(super) fn daemon(&self) -> Daemon {
         let basic = self.username.clone().zip(self.password_file.clone());
         let client_config = HttpClientConfig { ca_file: self.ca_file.clone(), bearer_token_file: None, basic };
-        let url = self.url.clone().unwrap_or_else(|| Uri::from_static(DEFAULT_URL));
-        Daemon { url, client_config, flags: FLAGS }
+        Daemon { url: self.url(), client_config, flags: FLAGS }
+    }
+
+    /// Returns the daemon at another address, with the same scheme, path and credentials.
+    ///
+    /// # Errors
+    ///
+    /// If the URL has no scheme.
+    pub(super) fn daemon_at(&self, address: SocketAddr) -> Result<Daemon> {
+        let mut url = self.url().into_parts();
+        url.authority = address.to_string().parse().ok();
+        let url = Uri::from_parts(url).context("--url requires http:// or https://")?;
+        Ok(Daemon { url, ..self.daemon() })
     }
 }

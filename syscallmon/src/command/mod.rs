@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod daemon;
 mod daemon_flags;
+mod health;
 mod man;
 mod output;
 mod policy;
@@ -41,6 +42,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Completions(completions::Completions),
+    Health(health::Health),
     Man(man::Man),
     Policy(policy::Policy),
     Profile(profile::Profile),
@@ -70,6 +72,7 @@ impl Cli {
             Command::Run(run) => run.execute(),
             Command::Check(check) => check.execute(),
             Command::Completions(completions) => completions.execute(),
+            Command::Health(health) => health.execute(),
             Command::Man(man) => man.execute(),
             Command::Policy(policy) => policy.execute(),
             Command::Profile(profile) => profile.execute(),

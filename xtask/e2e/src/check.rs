@@ -1,5 +1,6 @@
 //! The checks in each environment: known numbers of calls, by the names that users see, through a real Prometheus.
 
+mod chart;
 mod cluster;
 mod dashboards;
 mod enforced;

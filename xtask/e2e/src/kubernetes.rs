@@ -6,7 +6,7 @@ mod control_plane;
 mod kubelet;
 mod node;
 
-pub(crate) use self::node::Node;
+pub(crate) use self::node::{Helm, Node};
 
 /// Name of the node.
 pub(crate) const NODE: &str = "node1";

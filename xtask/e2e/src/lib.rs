@@ -50,6 +50,7 @@ const LOAD: Duration = Duration::from_secs(20);
 
 /// Arguments of `cargo xtask e2e`.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Which ones, one after the other
     #[arg(required = true, value_name = "ENVIRONMENT")]
@@ -67,6 +68,9 @@ pub struct Args {
     /// `policies`: only print which calls each operation of a server adds to those of its load
     #[arg(long)]
     operations: bool,
+    /// `kubernetes`: only install the chart with its files of values
+    #[arg(long)]
+    chart: bool,
     /// With `--minutes`, containers of each server of `profiles`
     #[arg(long, value_name = "NUMBER", default_value_t = TRIALS)]
     trials: u32,
@@ -117,7 +121,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     for environment in &args.environments {
         let begin = Instant::now();
         match environment {
-            Environment::Kubernetes => kubernetes(root, args.keep),
+            Environment::Kubernetes => kubernetes(root, args.chart, args.keep),
             Environment::Containerd => containerd(root, args.pods, args.keep),
             Environment::Docker => docker(root, args.keep),
             Environment::Podman => podman(root, args.keep),
@@ -162,14 +166,22 @@ pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheu
 pub fn ci(root: &Path) -> Result<()> {
     let is_short = |kind: &Environment| ![Environment::Images, Environment::Profiles].contains(kind);
     let environments = Environment::value_variants().iter().copied().filter(is_short).collect();
-    let args =
-        Args { environments, keep: false, pods: PODS, minutes: None, operations: false, trials: TRIALS, full: false };
+    let args = Args {
+        environments,
+        keep: false,
+        pods: PODS,
+        minutes: None,
+        operations: false,
+        chart: false,
+        trials: TRIALS,
+        full: false,
+    };
     run(root, &args)
 }
 
-fn kubernetes(root: &Path, keep: bool) -> Result<()> {
+fn kubernetes(root: &Path, only_chart: bool, keep: bool) -> Result<()> {
     let node = Node::start(root)?;
-    finish(check::kubernetes(root, &node), || node.tails(), &node.how_to_use(), keep)
+    finish(check::kubernetes(root, &node, only_chart), || node.tails(), &node.how_to_use(), keep)
 }
 
 fn containerd(root: &Path, pods: u32, keep: bool) -> Result<()> {

@@ -2,6 +2,7 @@
 //! tools.
 
 pub mod alerts;
+mod autoscaler;
 mod chart;
 mod classes;
 mod copies;

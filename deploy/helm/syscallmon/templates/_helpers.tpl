@@ -52,8 +52,47 @@ app.kubernetes.io/part-of: syscallmon
 {{ include "syscallmon.podLabels" . }}
 {{- if not .Values.plainManifests }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+helm.sh/chart: {{ include "syscallmon.chart" . }}
 {{- end }}
+{{- end }}
+
+{{- define "syscallmon.chart" -}}
+{{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The test's pod, its account and its Role. */}}
+{{- define "syscallmon.testName" -}}
+{{- printf "%s-test" (include "syscallmon.fullname" . | trunc 58 | trimSuffix "-") }}
+{{- end }}
+
+{{/* What the test's pod is selected by: not what the daemon's pods are selected by, and with another name. */}}
+{{- define "syscallmon.testSelectorLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-test" (include "syscallmon.name" . | trunc 58 | trimSuffix "-") }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "syscallmon.testLabels" -}}
+{{ include "syscallmon.testSelectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: test
+app.kubernetes.io/part-of: syscallmon
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ include "syscallmon.chart" . }}
+{{- include "syscallmon.strings" .Values.commonLabels }}
+{{- end }}
+
+{{/* "true" if there is a test, else empty. */}}
+{{- define "syscallmon.hasTest" -}}
+{{- if and .Values.test.enabled .Values.rbac.create (not .Values.plainManifests) }}true{{ end }}
+{{- end }}
+
+{{/* "true" if the test requests the daemons' pages. No certificate is for the address of a pod. */}}
+{{- define "syscallmon.testsPages" -}}
+{{- if and .Values.service.enabled (eq .Values.web.scheme "HTTP") }}true{{ end }}
+{{- end }}
+
+{{- define "syscallmon.telemetryPath" -}}
+{{- dig "web" "telemetry_path" "/metrics" .Values.config }}
 {{- end }}
 
 {{- define "syscallmon.serviceAccountName" -}}
@@ -143,7 +182,7 @@ attachMetadata:
 {{- define "syscallmon.endpoint" -}}
 {{- $monitor := .monitor -}}
 port: metrics
-path: {{ dig "web" "telemetry_path" "/metrics" .root.Values.config }}
+path: {{ include "syscallmon.telemetryPath" .root }}
 scheme: {{ .root.Values.web.scheme | lower }}
 {{- with $monitor.interval }}
 interval: {{ . }}
@@ -189,6 +228,8 @@ metricRelabelings:
 {{- fail "config.web.config.file has no effect: set web.configSecret" }}
 {{- end }}
 {{- $flags := dict "--config.file" "config" "--web.listen-address" "port" "--path.cgroupfs" "nothing, the chart mounts it" "--names.cri" "cri" "--names.docker" "names.docker" "--names.podman" "names.podman" "--names.kubernetes" "names.kubernetes" "--policy.directory" "policies" "--state.directory" "state" "--alert.kubernetes-events" "alerts.kubernetesEvents" "--web.config.file" "web.configSecret" }}
+{{- $lists := list "--alert.alertmanager.labels" "--alert.alertmanager.url" "--alert.webhook.headers" "--latency.buckets" "--latency.syscalls" "--workload.drop" "--workload.keep" "--workload.labels" }}
+{{- $seen := dict }}
 {{- $before := "" }}
 {{- range .Values.extraArgs }}
 {{- if not (or (hasPrefix "-" .) (regexMatch "^--[^=]+$" $before)) }}
@@ -199,6 +240,10 @@ metricRelabelings:
 {{- if hasKey $flags $flag }}
 {{- fail (printf "extraArgs has %s, which the chart sets itself: set %s" $flag (get $flags $flag)) }}
 {{- end }}
+{{- if and $flag (hasKey $seen $flag) (not (has $flag $lists)) }}
+{{- fail (printf "extraArgs has %s twice" $flag) }}
+{{- end }}
+{{- $_ := set $seen $flag true }}
 {{- end }}
 {{- if and .Values.cri.enabled (not (hasPrefix (printf "%s/" (trimSuffix "/" .Values.cri.socketDir)) .Values.cri.socket)) }}
 {{- fail (printf "cri.socket (%s) is not in cri.socketDir (%s), which is what is mounted" .Values.cri.socket .Values.cri.socketDir) }}

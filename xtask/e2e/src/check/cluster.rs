@@ -42,11 +42,7 @@ pub(super) struct Cluster<'a> {
 impl<'a> Cluster<'a> {
     /// Installs the chart with its defaults.
     pub(super) fn start(root: &Path, node: &'a Node) -> Result<Self> {
-        let image = node.directory("image")?.join("syscallmon.tar");
-        image::for_this_machine(root, &image)?;
-        node.import_image(&image)?;
-        let chart = root.join("deploy/helm/syscallmon");
-        let chart = chart.to_str().context("the path of the repository is not UTF-8")?.to_owned();
+        let chart = chart(root)?;
         node.write(TARGETS, "[]")?;
         let prometheus = node.prometheus(&SCRAPE.replace("TARGETS", TARGETS))?;
         let cluster = Self { node, prometheus, chart };
@@ -58,18 +54,16 @@ impl<'a> Cluster<'a> {
 
     /// Changes values of the chart, and keeps the values that the checks require.
     pub(super) fn install(&self, values: &[&str]) -> Result<()> {
-        let own = ["config.workload.expire_after=20s", "config.probe.latency=true", LEARNS];
+        // Some of the checks install what does not run.
+        let own = ["config.workload.expire_after=20s", "config.probe.latency=true", LEARNS, "test.afterInstall=false"];
         self.install_with(&[own.as_slice(), values].concat())
     }
 
     /// Installs the chart, or upgrades it, with these values and otherwise its defaults.
     fn install_with(&self, values: &[&str]) -> Result<()> {
-        let (repository, tag) =
-            image::default_name().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).context("no tag")?;
-        let repository = format!("image.repository={repository}");
-        let tag = format!("image.tag={tag}");
+        let image = image_values()?;
         let mut args = vec!["upgrade", "--install", NAME, &self.chart, "--namespace", NAME, "--create-namespace"];
-        for value in [repository.as_str(), &tag].into_iter().chain(values.iter().copied()) {
+        for value in std::iter::once(image.as_str()).chain(values.iter().copied()) {
             args.extend(["--set", value]);
         }
         self.node.helm(&args).map(drop)
@@ -135,6 +129,26 @@ impl<'a> Cluster<'a> {
         let id = self.node.kubectl(&["get", "pods", "--namespace=shop", "--selector", selector, &path])?;
         Ok(id.trim().trim_start_matches("containerd://").to_owned())
     }
+}
+
+/// Builds syscallmon's image, and imports it.
+pub(super) fn import_image(root: &Path, node: &Node) -> Result<()> {
+    let image = node.directory("image")?.join("syscallmon.tar");
+    image::for_this_machine(root, &image)?;
+    node.import_image(&image)
+}
+
+/// Returns the path of the chart.
+pub(super) fn chart(root: &Path) -> Result<String> {
+    let chart = root.join("deploy/helm/syscallmon");
+    Ok(chart.to_str().context("the path of the repository is not UTF-8")?.to_owned())
+}
+
+/// Returns the values that select the imported image, for `--set`.
+pub(super) fn image_values() -> Result<String> {
+    let name = image::default_name();
+    let (repository, tag) = name.rsplit_once(':').context("no tag")?;
+    Ok(format!("image.registry=,image.repository={repository},image.tag={tag}"))
 }
 
 /// Containers with this name learn. All others have the built-in policy.

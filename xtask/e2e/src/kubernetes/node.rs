@@ -34,13 +34,22 @@ pub(crate) struct Node {
     containerd: RefCell<Containerd>,
     kubelet: Process,
     clients: Clients,
+    helm_4: PathBuf,
     directories: Directories,
+}
+
+/// A version of helm.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Helm {
+    V3,
+    V4,
 }
 
 impl Node {
     /// Starts one, and waits until pods can run on it.
     pub(crate) fn start(root: &Path) -> Result<Self> {
         let clients = Clients::fetch(root)?;
+        let helm_4 = Clients::fetch_newest(root)?.helm;
         let binaries = build::binaries(root)?;
         let directories = Directories::claim(root, "kubernetes", CGROUPS)?;
         let begin = Instant::now();
@@ -64,7 +73,7 @@ impl Node {
         say("API server");
         control_plane.start_controllers(&namespaces)?;
         let kubelet = kubelet::start(&namespaces, &directories, &binaries)?;
-        let mut node = Self { namespaces, control_plane, containerd, kubelet, clients, directories };
+        let mut node = Self { namespaces, control_plane, containerd, kubelet, clients, helm_4, directories };
         if let Err(error) = node.wait_until_ready() {
             bail!("{error:#}\n{}", node.tails());
         }
@@ -106,14 +115,23 @@ impl Node {
         Ok(())
     }
 
-    /// Runs helm as the cluster's administrator. Returns its output.
+    /// Runs helm 3 as the cluster's administrator. Returns its output.
     pub(crate) fn helm(&self, args: &[&str]) -> Result<String> {
-        let mut command = self.command(&self.clients.helm);
+        xtask_support::shell::query(self.helm_command(Helm::V3).args(args), "its message says what it lacks")
+    }
+
+    /// Returns a command for helm as the cluster's administrator.
+    pub(crate) fn helm_command(&self, version: Helm) -> Command {
+        let program = match version {
+            Helm::V3 => &self.clients.helm,
+            Helm::V4 => &self.helm_4,
+        };
+        let mut command = self.command(program);
         command.env("KUBECONFIG", certificates::kubeconfig_path("admin"));
         for directory in ["CACHE", "CONFIG", "DATA"] {
             command.env(format!("HELM_{directory}_HOME"), "/run/helm");
         }
-        xtask_support::shell::query(command.args(args), "its message says what it lacks")
+        command
     }
 
     /// Returns a command that runs a program as if on this node.
@@ -145,6 +163,11 @@ impl Node {
     /// Imports an image in the format of `docker save`.
     pub(crate) fn import_image(&self, archive: &Path) -> Result<()> {
         Containerd::import(&self.namespaces, archive)
+    }
+
+    /// Gives an image another name.
+    pub(crate) fn tag_image(&self, name: &str, other: &str) -> Result<()> {
+        self.namespaces.run("ctr", &["--namespace=k8s.io", "images", "tag", name, other]).map(drop)
     }
 
     /// Returns a client of the kubelet's container runtime.

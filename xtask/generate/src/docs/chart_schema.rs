@@ -99,4 +99,23 @@ mod tests {
         assert_eq!(schema("alert.alertmanager").unwrap()["additionalProperties"], false);
         assert!(schema("policies").is_some() && schema("polices").is_none());
     }
+    /// The chart refuses flags that are there twice, except for lists.
+    #[test]
+    fn the_chart_knows_all_flags_that_are_lists() {
+        let helpers = xtask_support::workspace::root().join("deploy/helm/syscallmon/templates/_helpers.tpl");
+        let helpers = std::fs::read_to_string(helpers).unwrap();
+        let lists = helpers.lines().find_map(|line| line.strip_prefix("{{- $lists := list ")).unwrap();
+        let listed: Vec<&str> = lists.trim_end_matches(" }}").split(' ').collect();
+        let config = config(&run());
+        let is_list = |name: &str| {
+            let key = name.replace('-', "_").replace('.', "/properties/");
+            config.pointer(&format!("/properties/{key}")).unwrap()["type"][0] == "array"
+        };
+        let lists = Settings::table().into_iter().map(|setting| setting.name).filter(|name| is_list(name));
+        // The chart sets the address itself.
+        let lists = lists.filter(|name| *name != "web.listen-address");
+        let mut lists: Vec<String> = lists.map(|name| format!("\"--{name}\"")).collect();
+        lists.sort();
+        assert_eq!(listed, lists);
+    }
 }

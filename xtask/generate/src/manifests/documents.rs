@@ -10,7 +10,7 @@ use xtask_support::{
     workspace,
 };
 
-use super::{chart::KUBERNETES, or_else_mend, pods, promtool::Promtool, schema::Schemas};
+use super::{autoscaler, chart::KUBERNETES, or_else_mend, pods, promtool::Promtool, schema::Schemas};
 
 /// Contains schemas that allow no unknown fields, made from Kubernetes' schemas.
 const WHEEL: Wheel = Wheel {
@@ -80,6 +80,9 @@ impl Judge {
                 self.promtool.check_rules(&document["spec"])?;
             }
             return Ok(());
+        }
+        if kind == autoscaler::KIND {
+            return autoscaler::check(document);
         }
         let name = self.definition(version, kind);
         let name = name.with_context(|| format!("Kubernetes {KUBERNETES} has no {kind} in {version}"))?;

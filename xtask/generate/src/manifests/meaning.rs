@@ -40,6 +40,20 @@ const MEANINGS: &[Meaning] = &[
     has(r"resources: \[replicasets\]\n *verbs: \[get\]\n", &[]),
     has(r"resources: \[jobs\]\n *verbs: \[get\]\n", &[]),
     has_not(r"replicasets|jobs\]", &["--set=alerts.kubernetesEvents=true,names.kubernetes=off"]),
+    // helm 3 does not wait for the only pod of a DaemonSet, and no certificate is for the address of a pod.
+    has("helm.sh/hook: test,post-install,post-upgrade\n", &[]),
+    has("helm.sh/hook: test\n", &["--set=test.afterInstall=false"]),
+    has_not("helm.sh/hook", &["--set=test.enabled=false"]),
+    has_not("helm.sh/hook|kind: Role", &["--set=rbac.create=false"]),
+    has("- --service=default/syscallmon\n", &[]),
+    has("- --telemetry-path=/m\n", &["--set=config.web.telemetry_path=/m"]),
+    has_not("runAsUser: 65534", &["--api-versions=security.openshift.io/v1"]),
+    has_not("--service=|endpoints\\]", &["--set=service.enabled=false"]),
+    has_not("--service=|endpoints\\]", &["--set=web.configSecret=web,web.scheme=HTTPS"]),
+    has(
+        "app.kubernetes.io/name: syscallmon-test\n *app.kubernetes.io/instance: syscallmon\n  egress",
+        &["--set=networkPolicy.enabled=true,networkPolicy.ingressFrom[0].podSelector.matchLabels.a=b"],
+    ),
     // Only the image's name contains a registry.
     has_not(r"ghcr\.io|docker\.io|quay\.io", &[]),
     has("recursiveReadOnly", &["--kube-version=1.37.0"]),

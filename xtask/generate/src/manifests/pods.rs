@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::autoscaler;
+
 /// Writable volumes: the node's seccomp profiles, and the learned baselines.
 const WRITABLE: [&str; 2] = ["seccomp", "state"];
 
@@ -25,6 +27,14 @@ pub(super) fn check(documents: &[Value]) -> Result<()> {
         ] {
             of_kind(kind).try_for_each(|selecting| check_selector(selecting, pointer, labels))?;
         }
+    }
+    for pod in of_kind("Pod") {
+        check_volumes(&pod["spec"])?;
+        containers(&pod["spec"]).try_for_each(check_privileges)?;
+        of_kind("DaemonSet").try_for_each(|set| check_stranger(set, &pod["metadata"]["labels"]))?;
+    }
+    for autoscaler in of_kind(autoscaler::KIND) {
+        of_kind("DaemonSet").try_for_each(|set| check_autoscaler(autoscaler, set))?;
     }
     for service in of_kind("Service") {
         let labels = &service["metadata"]["labels"];
@@ -78,6 +88,28 @@ fn check_selector(selecting: &Value, pointer: &str, labels: &Value) -> Result<()
     Ok(())
 }
 
+/// Checks that the selector of the `DaemonSet`, which the Service and the monitors have as well, does not match a pod
+/// of another kind.
+fn check_stranger(set: &Value, labels: &Value) -> Result<()> {
+    let selector = set["spec"]["selector"]["matchLabels"].as_object().context("the DaemonSet selects everything")?;
+    let matches = selector.iter().all(|(key, value)| labels[key] == *value);
+    ensure!(!matches, "the DaemonSet selects the pod with {labels}");
+    Ok(())
+}
+
+/// Checks that the autoscaler is for the `DaemonSet` and its containers.
+fn check_autoscaler(autoscaler: &Value, set: &Value) -> Result<()> {
+    let (target, name) = (&autoscaler["spec"]["targetRef"]["name"], &set["metadata"]["name"]);
+    ensure!(target == name, "the autoscaler is for {target}, not for {name}");
+    let known: BTreeSet<&str> = names(&set["spec"]["template"]["spec"]["containers"]).collect();
+    let policies = autoscaler["spec"]["resourcePolicy"]["containerPolicies"].as_array();
+    for policy in policies.into_iter().flatten() {
+        let container = policy["containerName"].as_str().unwrap_or_default();
+        ensure!(known.contains(container), "the autoscaler is for the container {container:?}, of {known:?}");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -94,7 +126,7 @@ mod tests {
             "volumeMounts": [{"name": "tracefs", "readOnly": true}, {"name": "seccomp"}],
         });
         vec![
-            json!({"kind": "DaemonSet", "spec": {
+            json!({"kind": "DaemonSet", "metadata": {"name": "syscallmon"}, "spec": {
                 "selector": {"matchLabels": {"a": "b"}},
                 "template": {
                     "metadata": {"labels": {"a": "b", "c": "d"}},
@@ -103,6 +135,13 @@ mod tests {
             }}),
             json!({"kind": "Service", "metadata": {"labels": {"e": "f"}}, "spec": {"selector": {"c": "d"}}}),
             json!({"kind": "ServiceMonitor", "spec": {"selector": {"matchLabels": {"e": "f"}}}}),
+            json!({"kind": "Pod", "metadata": {"labels": {"a": "other"}}, "spec": {
+                "containers": [container], "volumes": [{"name": "seccomp"}, {"name": "tracefs"}],
+            }}),
+            json!({"kind": "VerticalPodAutoscaler", "spec": {
+                "targetRef": {"name": "syscallmon"},
+                "resourcePolicy": {"containerPolicies": [{"containerName": "syscallmon"}]},
+            }}),
         ]
     }
 
@@ -115,6 +154,7 @@ mod tests {
     fn what_does_not_fit_is_named() {
         let pod = "/0/spec/template/spec";
         let container = format!("{pod}/containers/0");
+        let (test, policies) = ("/3/spec/containers/0", "/4/spec/resourcePolicy/containerPolicies");
         for (pointer, value, message) in [
             (format!("{pod}/volumes"), json!([{"name": "tracefs"}]), "volumes {\"tracefs\"}, and mounts"),
             (format!("{container}/securityContext/privileged"), json!(true), "privileged true, not false"),
@@ -124,6 +164,10 @@ mod tests {
             ("/1/spec/selector".to_owned(), json!({"app": "b"}), "\"Service\" selects app"),
             ("/1/spec/selector".to_owned(), json!({}), "\"Service\" selects everything"),
             ("/1/metadata/labels".to_owned(), json!({}), "\"ServiceMonitor\" selects e"),
+            ("/3/metadata/labels/a".to_owned(), json!("b"), "the DaemonSet selects the pod"),
+            (format!("{test}/securityContext/privileged"), json!(true), "privileged true, not false"),
+            ("/4/spec/targetRef/name".to_owned(), json!("x"), "is for \"x\", not for \"syscallmon\""),
+            (format!("{policies}/0/containerName"), json!("x"), "is for the container \"x\""),
         ] {
             let mut all = Value::Array(documents());
             *all.pointer_mut(&pointer).unwrap() = value;
