@@ -20,6 +20,7 @@ mod workloads;
 
 pub use self::runtimes::SHOWN;
 pub(super) use self::{
+    exporter::{Exporter, binary as daemon},
     kubernetes::kubernetes,
     operations::{quiet, table},
     ordinary::images,
@@ -53,7 +54,7 @@ pub(super) fn calls_and_waits(count: u64) -> String {
 }
 
 /// Returns the sum of a query's answer, or `None` for an empty answer.
-fn value(prometheus: &Prometheus, promql: &str) -> Result<Option<f64>> {
+pub(super) fn value(prometheus: &Prometheus, promql: &str) -> Result<Option<f64>> {
     let samples = prometheus.query(promql)?;
     Ok((!samples.is_empty()).then(|| samples.iter().map(|sample| sample.value).sum()))
 }
