@@ -21,7 +21,7 @@ pub(super) const POLICY_FILE: &str = "/etc/syscallmon-policies/rootless.yaml";
 pub(super) const POLICY: &str = r#"policies:
 - name: rootless
   match: [{cgroup: "/user.slice/*"}]
-  allow: ["@runtime-default", "@mount", keyctl, pivot_root, setns, sethostname, setdomainname, unshare]
+  allow: ["@runtime-default", "@mount", keyctl, open_tree, setns, sethostname, setdomainname, unshare]
 "#;
 
 /// Calls of the container's program, of each start.
