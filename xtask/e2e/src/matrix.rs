@@ -8,10 +8,10 @@ mod engines;
 mod system;
 mod table;
 
-use std::{num::NonZeroUsize, path::Path, time::Instant};
+use std::{fs, num::NonZeroUsize, path::Path, time::Instant};
 
 use anyhow::{Result, ensure};
-use syscallmon_testkit::interrupt;
+use syscallmon_testkit::{cgroup, interrupt};
 use xtask_support::{apt::Suite, marked, parallel};
 
 use self::{
@@ -80,7 +80,17 @@ fn judge(rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
+/// Checks one suite. Leaves no cgroup behind that the machine did not have.
 fn of_suite(root: &Path, suite: Suite) -> Result<Vec<Row>> {
+    let users: Vec<_> = cgroup::mounts().into_iter().map(|mount| mount.join(system::USERS)).collect();
+    let (_, new): (Vec<_>, Vec<_>) = users.into_iter().partition(|path| path.exists());
+    let rows = check(root, suite);
+    // It is empty, unless a user has a session since.
+    new.iter().filter(|path| path.exists()).for_each(|path| drop(fs::remove_dir(path)));
+    rows
+}
+
+fn check(root: &Path, suite: Suite) -> Result<Vec<Row>> {
     interrupt::check()?;
     let begin = Instant::now();
     let directories = Directories::claim(root, "runtimes", system::CGROUPS)?;

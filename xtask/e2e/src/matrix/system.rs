@@ -18,13 +18,14 @@ use crate::{
 };
 
 /// Cgroups that the engines create.
-pub(super) const CGROUPS: &[&str] = &["k8s.io", "kubepods", "docker", "libpod_parent", USER_SLICE];
-const USER_SLICE: &str = "user.slice";
+pub(super) const CGROUPS: &[&str] = &["k8s.io", "kubepods", "docker", "libpod_parent", "user.slice/user-61100.slice"];
+/// The cgroup above those of users. Machines with systemd have it.
+pub(super) const USERS: &str = "user.slice";
 /// Cgroup of the user whose Podman has no privileges, below the mount. systemd delegates such a cgroup.
-const USER_SERVICE: &str = "user.slice/user-1000.slice/user@1000.service";
+const USER_SERVICE: &str = "user.slice/user-61100.slice/user@61100.service";
 const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 /// Id of that user and of its group.
-const USER: u32 = 1000;
+const USER: u32 = 61100;
 
 /// The OCI runtimes, as paths inside.
 pub(super) const RUNTIMES: [(&str, &str); 2] = [("runc", "/usr/local/bin/runc"), ("crun", "/usr/local/bin/crun")];
@@ -55,8 +56,8 @@ const DOCKER_CLIENT: &str = "docker-cli";
 
 /// Files of `/etc` that scripts of packages would create.
 const FILES: [(&str, &str); 6] = [
-    ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n"),
-    ("etc/group", "root:x:0:\nuser:x:1000:\n"),
+    ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nuser:x:61100:61100::/home/user:/bin/sh\n"),
+    ("etc/group", "root:x:0:\nuser:x:61100:\n"),
     ("etc/hosts", "127.0.0.1 localhost\n"),
     ("etc/resolv.conf", ""),
     ("etc/subuid", "user:100000:65536\n"),
@@ -64,7 +65,7 @@ const FILES: [(&str, &str); 6] = [
 ];
 const STORAGE: &str = "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\n\
     graphroot = \"/var/lib/containers/storage\"\n";
-const USER_STORAGE: &str = "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/user/1000/containers\"\n\
+const USER_STORAGE: &str = "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/user/61100/containers\"\n\
     graphroot = \"/home/user/storage\"\n";
 const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -132,7 +133,7 @@ impl System {
     /// Runs a program as the user without privileges, in a cgroup of that user. Returns its output.
     pub(super) fn run_as_user(&self, command: &[&str]) -> Result<String> {
         const SCRIPT: &str = r#"echo 0 >"$1/app.slice/run.scope/cgroup.procs" && shift && exec setpriv --reuid=user \
-            --regid=user --clear-groups env HOME=/home/user XDG_RUNTIME_DIR=/run/user/1000 "$@""#;
+            --regid=user --clear-groups env HOME=/home/user XDG_RUNTIME_DIR=/run/user/61100 "$@""#;
         let service = format!("{CGROUP_MOUNT}/{USER_SERVICE}");
         self.namespaces.run("sh", &[&["-c", SCRIPT, "sh", &service], command].concat())
     }
@@ -214,7 +215,7 @@ fn start_podman(namespaces: &Namespaces, directories: &Directories) -> Result<Pr
 /// Gives the user a cgroup and a directory for its runtime files.
 fn delegate(namespaces: &Namespaces) -> Result<()> {
     let service = namespaces.file(&format!("{CGROUP_MOUNT}/{USER_SERVICE}"));
-    let runtime = namespaces.file("/run/user/1000");
+    let runtime = namespaces.file("/run/user/61100");
     for dir in [&service.join("app.slice/run.scope"), &runtime] {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     }
