@@ -150,7 +150,8 @@ impl System {
     }
 }
 
-/// Adds to unpacked packages what their scripts would create, and OCI runtimes that get along with this machine's cgroups.
+/// Adds to unpacked packages what their scripts would create, and OCI runtimes that get along with this machine's
+/// cgroups.
 fn complete(tree: &Path) -> Result<()> {
     for (name, content) in FILES {
         write(&tree.join(name), content, 0o644)?;
