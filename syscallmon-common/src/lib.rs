@@ -119,6 +119,15 @@ pub const OUTCOME_OTHER_ERRORS: u16 = 0xfffe;
 pub const OUTCOME_OTHER_DENIED: u16 = 0xfffd;
 /// Seccomp denied the call with `ENOSYS`, as if the kernel did not have it: [`SeriesKey::outcome`].
 pub const OUTCOME_DENIED_ENOSYS: u16 = 0xfffc;
+/// Seccomp denied a call of container init, whatever the errno: [`SeriesKey::outcome`].
+pub const OUTCOME_DENIED_CONTAINER_INIT: u16 = 0xfffb;
+/// Whether an outcome is that of a denied call with a series of its own.
+#[inline(always)]
+#[must_use]
+pub const fn is_denied(outcome: u16) -> bool {
+    matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_DENIED_CONTAINER_INIT)
+}
+
 /// `ENOSYS` of `include/uapi/asm-generic/errno.h`, the same on all supported architectures.
 pub const ENOSYS: i64 = 38;
 

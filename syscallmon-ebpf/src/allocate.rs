@@ -9,8 +9,8 @@ use aya_ebpf::{
     maps::{Array, HashMap},
 };
 use syscallmon_common::{
-    Abi, FIRST_CALLS_BYTES, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED,
-    OUTCOME_OTHER_ERRORS, Pool, RawFirstCall, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey,
+    Abi, FIRST_CALLS_BYTES, LossReason, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS,
+    Pool, RawFirstCall, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey, is_denied,
 };
 
 use crate::{
@@ -232,7 +232,7 @@ pub fn known(table: &HashMap<u64, u32>, key: SeriesKey) -> Option<u32> {
 /// Counts an outcome that has no series. `owner` is the cgroup that it is attributed to.
 #[inline(always)]
 pub fn outcome_lost(call: &Call, outcome: u16, owner: u64) {
-    if !matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS) {
+    if !is_denied(outcome) {
         lost(LossReason::ErrorsFull);
         return;
     }

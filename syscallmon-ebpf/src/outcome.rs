@@ -3,10 +3,13 @@
 //! Most calls succeed, are not measured, and belong to tasks without a filter. They only pay for reading the result,
 //! and whether the task has a filter. All other outcomes have their own series, found by a hash lookup.
 
-use syscallmon_common::{ENOSYS, ERRNO_MAX, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, SeriesKey};
+use syscallmon_common::{
+    ENOSYS, ERRNO_MAX, OUTCOME_DENIED, OUTCOME_DENIED_CONTAINER_INIT, OUTCOME_DENIED_ENOSYS, SeriesKey, is_denied,
+};
 
 use crate::{
     allocate::{self, Call, known},
+    container_init,
     counter::one_more,
     denied, duration,
     globals::{COUNTS_DENIED, COUNTS_ERRORS, TIMES_CALLS},
@@ -68,8 +71,15 @@ fn had_entered<C: Exit, T: Task>(ctx: &C) -> bool {
     let Some(state) = denied::left(task) else { return true };
     let (call, entry) = call_of(task, ctx.nr());
     if denied::is_denial(state, entry, ctx.returned()) {
-        // A filter that answers ENOSYS tells the program to use a fallback, as on an old kernel.
-        let outcome = if ctx.returned() == -ENOSYS { OUTCOME_DENIED_ENOSYS } else { OUTCOME_DENIED };
+        // A filter that answers ENOSYS tells the program to use a fallback, as on an old kernel. A runtime may load the
+        // container's filter before it executes the container's program, as runc does for `exec`.
+        let outcome = if ctx.returned() == -ENOSYS {
+            OUTCOME_DENIED_ENOSYS
+        } else if container_init::in_runtime_init() {
+            OUTCOME_DENIED_CONTAINER_INIT
+        } else {
+            OUTCOME_DENIED
+        };
         count(&call, outcome);
     }
     false
@@ -114,7 +124,7 @@ fn count(call: &Call, outcome: u16) {
         return;
     };
     let key = SeriesKey { slot, position: call.position as u16, outcome };
-    let series = if matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS) {
+    let series = if is_denied(outcome) {
         known(&DENIED, key).or_else(|| allocate::denied(call, key))
     } else {
         known(&ERRORS, key).or_else(|| allocate::error(call, key))

@@ -3,7 +3,8 @@
 use std::{mem, sync::Arc};
 
 use syscallmon_common::{
-    OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, SeriesKey,
+    OUTCOME_DENIED, OUTCOME_DENIED_CONTAINER_INIT, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED,
+    OUTCOME_OTHER_ERRORS, SeriesKey, is_denied,
 };
 
 use crate::{
@@ -71,6 +72,7 @@ fn denied(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(DeniedKey, u64)> {
     let denied = match key.outcome {
         OUTCOME_DENIED => DeniedKey::Of(CallId(key.position)),
         OUTCOME_DENIED_ENOSYS => DeniedKey::Unsupported(CallId(key.position)),
+        OUTCOME_DENIED_CONTAINER_INIT => DeniedKey::OfRuntime(CallId(key.position)),
         OUTCOME_OTHER_DENIED => DeniedKey::Other,
         _ => return None,
     };
@@ -80,7 +82,8 @@ fn denied(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(DeniedKey, u64)> {
 /// The failed calls of a series that counts those.
 fn failed(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(ErrorKey, u64)> {
     let error = match key.outcome {
-        OUTCOME_ENTERED | OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_OTHER_DENIED => return None,
+        OUTCOME_ENTERED | OUTCOME_OTHER_DENIED => return None,
+        outcome if is_denied(outcome) => return None,
         OUTCOME_OTHER_ERRORS => ErrorKey::Other,
         errno => ErrorKey::Of(CallId(key.position), Errno::new(errno)),
     };

@@ -25,10 +25,10 @@ use std::{
 
 use aya::Ebpf;
 use syscallmon_common::{
-    Durations as KernelDurations, IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
-    OUTCOME_OTHER_DENIED, POSITIONS_PER_CGROUP, Pool, RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR,
-    RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, ROOT_OF_ALL,
-    ROOT_OF_REST, ReclaimOp, SeriesKey,
+    Durations as KernelDurations, IndexRow, LossReason, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, POSITIONS_PER_CGROUP,
+    Pool, RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN,
+    RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey,
+    is_denied,
 };
 
 use super::{
@@ -381,7 +381,8 @@ fn timed_back(key: SeriesKey) -> ReclaimOp {
 fn outcome_back(key: SeriesKey) -> Option<ReclaimOp> {
     let kind = match key.outcome {
         OUTCOME_ENTERED => return None,
-        OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_OTHER_DENIED => RECLAIM_DENIED,
+        OUTCOME_OTHER_DENIED => RECLAIM_DENIED,
+        outcome if is_denied(outcome) => RECLAIM_DENIED,
         _ => RECLAIM_ERROR,
     };
     Some(ReclaimOp { key: key.word(), kind, number: 0 })

@@ -38,10 +38,10 @@ impl Delta {
     }
 }
 
-/// A denied call and its count; `None` for calls without a name of their own, and for `ENOSYS`.
+/// A denied call and its count; `None` for calls without a name of their own, of container init, and for `ENOSYS`.
 fn denied((denial, &attempts): (DeniedKey, &u64)) -> Option<(CallId, u64)> {
     match denial {
         DeniedKey::Of(call) => Some((call, attempts)),
-        DeniedKey::Unsupported(_) | DeniedKey::Other => None,
+        DeniedKey::Unsupported(_) | DeniedKey::OfRuntime(_) | DeniedKey::Other => None,
     }
 }

@@ -121,6 +121,11 @@ impl SeriesLayout {
     /// Returns the same for denied calls.
     #[must_use]
     pub fn denied<'a>(&self, counts: &'a Counts) -> Cow<'a, SortedCounts<DeniedKey>> {
+        let is_of_runtime = |(denial, _): (DeniedKey, _)| matches!(denial, DeniedKey::OfRuntime(_));
+        if counts.denied.iter().any(is_of_runtime) {
+            // Users see one series for a call, whether the runtime or the container made it.
+            return Cow::Owned(counts.denied.iter().map(|(denial, &count)| (self.denial(denial), count)).collect());
+        }
         grouped(self.granularities.denied, &counts.denied, |denial| self.denial(denial))
     }
 
@@ -138,11 +143,11 @@ impl SeriesLayout {
     /// Returns the approximate number of series of counts; a histogram is many.
     #[must_use]
     pub fn count(&self, counts: &Counts) -> usize {
-        let Granularities { syscalls, errors, denied, latency } = self.granularities;
+        let Granularities { syscalls, errors, latency, .. } = self.granularities;
         distinct(syscalls, &counts.calls, |call| self.first(syscalls, call))
             + distinct(syscalls, &counts.container_init, |call| self.first(syscalls, call))
             + distinct(errors, &counts.errors, |failure| self.failure(failure))
-            + distinct(denied, &counts.denied, |denial| self.denial(denial))
+            + self.denied(counts).len()
             + SERIES_PER_HISTOGRAM * distinct(latency, &counts.durations, |call| self.first(latency, call))
     }
 
@@ -191,7 +196,7 @@ impl SeriesLayout {
     fn denial(&self, denial: DeniedKey) -> DeniedKey {
         let first = |call| self.first(self.granularities.denied, call);
         match denial {
-            DeniedKey::Of(call) => DeniedKey::Of(first(call)),
+            DeniedKey::Of(call) | DeniedKey::OfRuntime(call) => DeniedKey::Of(first(call)),
             DeniedKey::Unsupported(call) => DeniedKey::Unsupported(first(call)),
             DeniedKey::Other => DeniedKey::Other,
         }

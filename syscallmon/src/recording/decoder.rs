@@ -253,6 +253,7 @@ impl Decoder {
         let denial = |denial| match denial {
             DeniedKey::Of(id) => Ok(DeniedKey::Of(call(id)?)),
             DeniedKey::Unsupported(id) => Ok(DeniedKey::Unsupported(call(id)?)),
+            DeniedKey::OfRuntime(id) => Ok(DeniedKey::OfRuntime(call(id)?)),
             DeniedKey::Other => Ok(DeniedKey::Other),
         };
         let calls = |(id, &amount): (CallId, &u64)| Ok((call(id)?, amount));

@@ -55,6 +55,8 @@ pub enum DeniedKey {
     Unsupported(CallId),
     /// The remaining denied calls of a cgroup with too many different ones.
     Other,
+    /// Seccomp denied it in container init. It counts like the container's, and no policy judges it.
+    OfRuntime(CallId),
 }
 
 impl Counts {

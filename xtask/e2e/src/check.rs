@@ -21,6 +21,7 @@ mod workloads;
 
 pub use self::runtimes::SHOWN;
 pub(super) use self::{
+    exporter::{Exporter, binary as daemon},
     kubernetes::kubernetes,
     operations::{quiet, table},
     ordinary::images,
@@ -29,12 +30,20 @@ pub(super) use self::{
     runtimes::{busy, containerd, docker, podman},
 };
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, ensure};
 use syscallmon_testkit::Prometheus;
 
-use super::wait::wait_for;
+use super::{matrix, wait::wait_for};
+
+/// Checks engines and OCI runtimes of all Debian suites, or of the newest one only.
+pub(super) fn runtimes(root: &Path, newest: bool, write: bool) -> Result<()> {
+    if newest { matrix::newest(root) } else { matrix::all(root, write) }
+}
 
 /// The call that workloads make. No runtime makes it in a container's cgroup, and a shell makes it without another
 /// process.
@@ -54,7 +63,7 @@ pub(super) fn calls_and_waits(count: u64) -> String {
 }
 
 /// Returns the sum of a query's answer, or `None` for an empty answer.
-fn value(prometheus: &Prometheus, promql: &str) -> Result<Option<f64>> {
+pub(super) fn value(prometheus: &Prometheus, promql: &str) -> Result<Option<f64>> {
     let samples = prometheus.query(promql)?;
     Ok((!samples.is_empty()).then(|| samples.iter().map(|sample| sample.value).sum()))
 }

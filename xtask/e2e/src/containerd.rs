@@ -41,7 +41,16 @@ impl Containerd {
     /// Starts it inside namespaces in which [`ROOT`] is on a disk.
     pub(crate) fn start(root: &Path, namespaces: &Namespaces, directories: &Directories) -> Result<Self> {
         let runc = workspace::find_program(root, "runc").context("no runc: run `cargo xtask setup --for e2e`")?;
-        namespaces.write(CONFIG, configuration(&runc))?;
+        Self::with_runtimes(namespaces, directories, &[("runc", &runc)])
+    }
+
+    /// Starts it with these OCI runtimes. Pods have the first one unless they name another.
+    pub(crate) fn with_runtimes(
+        namespaces: &Namespaces,
+        directories: &Directories,
+        runtimes: &[(&str, &Path)],
+    ) -> Result<Self> {
+        namespaces.write(CONFIG, configuration(runtimes))?;
         namespaces.write("/etc/cni/net.d/10-e2e.conflist", NETWORK)?;
         let process = launch(namespaces, &directories.logs)?;
         let mut containerd = Self { process, logs: directories.logs.clone() };
@@ -89,8 +98,21 @@ fn launch(namespaces: &Namespaces, logs: &Path) -> Result<Process> {
 }
 
 /// Returns the configuration: cgroups by cgroupfs, without features that require `CAP_SYS_RESOURCE` or `AppArmor`.
-fn configuration(runc: &Path) -> String {
-    let (pause, runc) = (images::PAUSE, runc.display());
+fn configuration(runtimes: &[(&str, &Path)]) -> String {
+    let pause = images::PAUSE;
+    let default = runtimes.first().map_or("runc", |(name, _)| name);
+    let of_runtime = |(name, program): &(&str, &Path)| {
+        format!(
+            r#"    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}.options]
+        BinaryName = "{}"
+        SystemdCgroup = false
+"#,
+            program.display()
+        )
+    };
+    let runtimes: String = runtimes.iter().map(of_runtime).collect();
     format!(
         r#"version = 2
 root = "{ROOT}"
@@ -107,13 +129,8 @@ state = "/run/containerd"
     bin_dir = "{CNI_PLUGINS}"
     conf_dir = "/etc/cni/net.d"
   [plugins."io.containerd.grpc.v1.cri".containerd]
-    default_runtime_name = "runc"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        BinaryName = "{runc}"
-        SystemdCgroup = false
-"#
+    default_runtime_name = "{default}"
+{runtimes}"#
     )
 }
 
@@ -123,8 +140,12 @@ mod tests {
 
     #[test]
     fn configurations_are_of_their_formats() {
-        let configuration: toml::Table = configuration(Path::new("/x/runc")).parse().unwrap();
+        let configuration = configuration(&[("runc", Path::new("/x/runc")), ("crun", Path::new("/x/crun"))]);
+        let configuration: toml::Table = configuration.parse().unwrap();
         assert_eq!(configuration["grpc"]["address"].as_str(), Some(SOCKET));
+        let containerd = &configuration["plugins"]["io.containerd.grpc.v1.cri"]["containerd"];
+        assert_eq!(containerd["default_runtime_name"].as_str(), Some("runc"));
+        assert_eq!(containerd["runtimes"]["crun"]["options"]["BinaryName"].as_str(), Some("/x/crun"));
         let network: serde_json::Value = serde_json::from_str(NETWORK).unwrap();
         assert_eq!(network["plugins"][0]["type"], "bridge");
     }

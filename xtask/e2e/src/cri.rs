@@ -70,7 +70,12 @@ impl Cri {
 
     /// Starts a pod without containers. Returns its id.
     pub(crate) fn run_pod(&self, pod: &Pod) -> Result<String> {
-        let request = RunPodSandboxRequest { config: Some(pod.config()) };
+        self.run_pod_with("", pod)
+    }
+
+    /// Does the same with this OCI runtime of the configuration.
+    pub(crate) fn run_pod_with(&self, oci_runtime: &str, pod: &Pod) -> Result<String> {
+        let request = RunPodSandboxRequest { config: Some(pod.config()), runtime_handler: oci_runtime.to_owned() };
         let response: RunPodSandboxResponse = self.call("RuntimeService", "RunPodSandbox", &request)?;
         Ok(response.pod_sandbox_id)
     }
@@ -298,6 +303,9 @@ struct PodSandboxConfig {
 struct RunPodSandboxRequest {
     #[prost(message, optional, tag = "1")]
     config: Option<PodSandboxConfig>,
+    /// Name of the OCI runtime. If empty, the default one.
+    #[prost(string, tag = "2")]
+    runtime_handler: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -11,6 +11,7 @@ mod directories;
 mod docker;
 mod images;
 mod kubernetes;
+mod matrix;
 mod namespaces;
 mod podman;
 mod programs;
@@ -74,6 +75,12 @@ pub struct Args {
     /// With `--minutes`, containers of each server of `profiles`
     #[arg(long, value_name = "NUMBER", default_value_t = TRIALS)]
     trials: u32,
+    /// Put the table of `runtimes` into docs/kernels-and-runtimes.md
+    #[arg(long)]
+    write: bool,
+    /// `runtimes`: only Debian unstable's, as in CI
+    #[arg(long, conflicts_with = "write")]
+    newest: bool,
     /// Take every call of two generated profiles away in turn, which takes long
     #[arg(long)]
     full: bool,
@@ -102,6 +109,8 @@ enum Environment {
     Images,
     /// Servers with generated seccomp profiles under many runtimes
     Profiles,
+    /// containerd, Docker and Podman of Debian 12, 13 and unstable, each with runc and crun
+    Runtimes,
 }
 
 /// Runs the verb.
@@ -140,6 +149,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
                 args.full,
                 args.minutes.map(|minutes| (Duration::from_mins(minutes), args.trials)),
             ),
+            Environment::Runtimes => check::runtimes(root, args.newest, args.write),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }
@@ -158,13 +168,14 @@ pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheu
     check::busy(root, &namespaces, &directories, &Containerd::cri(&namespaces)?, time, look)
 }
 
-/// Runs every environment that has checks, in sequence.
+/// Runs every environment that has checks, in sequence, and the newest runtimes.
 ///
 /// # Errors
 ///
 /// As for [`run`].
 pub fn ci(root: &Path) -> Result<()> {
-    let is_short = |kind: &Environment| ![Environment::Images, Environment::Profiles].contains(kind);
+    let long = [Environment::Images, Environment::Profiles, Environment::Runtimes];
+    let is_short = |kind: &Environment| !long.contains(kind);
     let environments = Environment::value_variants().iter().copied().filter(is_short).collect();
     let args = Args {
         environments,
@@ -174,9 +185,12 @@ pub fn ci(root: &Path) -> Result<()> {
         operations: false,
         chart: false,
         trials: TRIALS,
+        write: false,
+        newest: false,
         full: false,
     };
-    run(root, &args)
+    run(root, &args)?;
+    matrix::newest(root)
 }
 
 fn kubernetes(root: &Path, only_chart: bool, keep: bool) -> Result<()> {

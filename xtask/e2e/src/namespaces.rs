@@ -24,6 +24,9 @@ use xtask_support::{shell, workspace};
 use super::programs;
 
 const INIT: &str = include_str!("init.sh");
+const INIT_TREE: &str = include_str!("init_tree.sh");
+/// Search path in a file system of its own.
+const TREE_PATH: &str = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Maximum time until the first process has ended, with all others.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const NEEDS: &str =
@@ -41,14 +44,24 @@ impl Namespaces {
     ///
     /// The namespaces end with the calling thread, so it must live as long as they are used.
     pub(crate) fn start(root: &Path, binds: &[(&Path, &str)]) -> Result<Self> {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--mount-proc", "--fork"]);
-        command.args(["--kill-child", "sh", "-c", INIT, "init"]).arg(programs::pause()?);
+        let path = path(root)?;
+        let mut command = unshare();
+        command.args(["--mount-proc", "sh", "-c", INIT, "init"]).arg(programs::pause()?).env("PATH", &path);
+        Self::spawn(command, binds, path)
+    }
+
+    /// Does the same with this file system instead of the host's. It has `/busybox`, `/pause` and an empty `/old`.
+    pub(crate) fn start_in_tree(tree: &Path, binds: &[(&Path, &str)]) -> Result<Self> {
+        let mut command = unshare();
+        command.args(["sh", "-c", INIT_TREE, "init"]).arg(tree);
+        Self::spawn(command, binds, TREE_PATH.into())
+    }
+
+    fn spawn(mut command: Command, binds: &[(&Path, &str)], path: OsString) -> Result<Self> {
         for (source, target) in binds {
             command.arg(source).arg(target);
         }
-        let path = path(root)?;
-        command.env("PATH", &path).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut unshare = Guarded::spawn(&mut command).context(NEEDS)?;
         let mut answer = String::new();
         let output = unshare.take_stdout().expect("it is piped");
@@ -62,7 +75,7 @@ impl Namespaces {
     /// Returns a command that runs a program inside.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.init.as_raw_nonzero().to_string(), "--mount", "--net", "--pid", "--wd=/"]);
+        command.args(["--target", &self.init.as_raw_nonzero().to_string(), "--mount", "--net", "--pid", "--wdns=/"]);
         // Ctrl-C does not reach programs inside. They end with the namespaces.
         command.arg("--").arg(program).env("PATH", &self.path).process_group(0);
         command
@@ -114,6 +127,13 @@ impl Drop for Namespaces {
             let _ = self.unshare.wait(TIMEOUT);
         }
     }
+}
+
+/// Returns the beginning of a command that creates namespaces.
+fn unshare() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]);
+    command
 }
 
 /// Returns the search path for programs inside: private tools first, and directories that a user's PATH may lack.

@@ -9,6 +9,10 @@ use xtask_support::workspace;
 use super::{directories::Directories, images, namespaces::Namespaces, wait::wait_for};
 
 const ROOT: &str = "/var/lib/containers";
+/// Debian 12's Podman, which is unpacked here without netavark.
+const NETWORK: &str = "[network]\nnetwork_backend = \"cni\"\n";
+/// A policy that admits images without signatures, for `/etc/containers/policy.json`.
+pub(crate) const ADMIT_ALL: &str = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
 
 /// A Podman with our images. Its containers end when it is dropped.
 pub(crate) struct Podman {
@@ -27,9 +31,9 @@ impl Podman {
             workspace::find_program(root, name).with_context(missing)
         };
         let (runc, crun) = (runtime("runc")?, runtime("crun")?);
-        namespaces.write("/etc/containers/policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
+        namespaces.write("/etc/containers/policy.json", ADMIT_ALL)?;
         namespaces.write("/etc/containers/storage.conf", "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n")?;
-        namespaces.write("/etc/containers/containers.conf", configuration(&runc, &crun))?;
+        namespaces.write("/etc/containers/containers.conf", configuration(&runc, &crun) + NETWORK)?;
         let podman = Self { namespaces, directories };
         for image in images::write(&podman.directories)? {
             podman.load(&image)?;
@@ -84,8 +88,8 @@ impl Podman {
 }
 
 /// Returns the configuration: limits that a machine without `CAP_SYS_RESOURCE` can set, and no network, because the
-/// tests do not require one.
-fn configuration(runc: &Path, crun: &Path) -> String {
+/// tests do not require one. The paths are those of the OCI runtimes.
+pub(crate) fn configuration(runc: &Path, crun: &Path) -> String {
     let (pause, runc, crun) = (images::PAUSE, runc.display(), crun.display());
     format!(
         r#"[containers]
@@ -101,8 +105,6 @@ infra_image = "{pause}"
 [engine.runtimes]
 runc = ["{runc}"]
 crun = ["{crun}"]
-[network]
-network_backend = "cni"
 "#
     )
 }
@@ -113,7 +115,8 @@ mod tests {
 
     #[test]
     fn configuration_is_toml() {
-        let configuration: toml::Table = configuration(Path::new("/x/runc"), Path::new("/x/crun")).parse().unwrap();
+        let configuration = configuration(Path::new("/x/runc"), Path::new("/x/crun")) + NETWORK;
+        let configuration: toml::Table = configuration.parse().unwrap();
         assert_eq!(configuration["engine"]["cgroup_manager"].as_str(), Some("cgroupfs"));
     }
 }

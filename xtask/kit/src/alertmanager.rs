@@ -19,6 +19,8 @@ const NEWEST: &str = "program=$(command -v alertmanager-newest) && mount -t tmpf
     && mkdir -p /usr/share/prometheus/alertmanager && cd /usr/share/prometheus/alertmanager \
     && cp \"$program.default.tmpl\" default.tmpl && cp \"$program.email.tmpl\" email.tmpl && exec \"$program\" \"$@\"";
 
+const WITHOUT_CLUSTER: &str = "--cluster.listen-address=";
+
 /// A running Alertmanager. Dropping it ends it.
 pub struct Alertmanager(Server);
 
@@ -50,8 +52,18 @@ impl Alertmanager {
         Self::run(unshare, NEWEST, site)
     }
 
+    /// Starts one by a command that runs it. Its package is installed, with the templates.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::start`].
+    pub fn start_installed(mut alertmanager: Command, site: &Site<'_>) -> Result<Self> {
+        alertmanager.arg(WITHOUT_CLUSTER);
+        Server::start("alertmanager", alertmanager, "--storage.path", site).map(Self)
+    }
+
     fn run(mut unshare: Command, script: &str, site: &Site<'_>) -> Result<Self> {
-        unshare.args(["--mount", "sh", "-c", script, "alertmanager", "--cluster.listen-address="]);
+        unshare.args(["--mount", "sh", "-c", script, "alertmanager", WITHOUT_CLUSTER]);
         Server::start("alertmanager", unshare, "--storage.path", site).map(Self)
     }
 

@@ -37,7 +37,7 @@ use self::{
 use crate::verbs::dist;
 
 /// The document with the table, and the mark around it.
-const DOCUMENT: &str = "docs/kernels.md";
+const DOCUMENT: &str = "docs/kernels-and-runtimes.md";
 const MARK: &str = "kernels";
 /// Memory of a VM.
 const MEMORY_MIB: u32 = 1024;
@@ -80,7 +80,7 @@ pub struct Args {
     /// Boot Debian with systemd instead, and install, upgrade, remove and purge the packages
     #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "systemd", "profiles", "peer", "write"])]
     packages: bool,
-    /// Put the result in docs/kernels.md; with --peer, in docs/profiles.md
+    /// Put the result in docs/kernels-and-runtimes.md; with --peer, in docs/profiles.md
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
     write: bool,
 }

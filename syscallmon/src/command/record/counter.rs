@@ -192,7 +192,7 @@ impl Counter {
             call.windows = self.windows.get(&id).copied().unwrap_or(0);
         }
         for (key, &count) in all.denied.iter() {
-            if let DeniedKey::Of(id) | DeniedKey::Unsupported(id) = key {
+            if let DeniedKey::Of(id) | DeniedKey::Unsupported(id) | DeniedKey::OfRuntime(id) = key {
                 recorded.entry(id).or_default().denied += count;
             }
         }

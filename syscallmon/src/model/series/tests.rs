@@ -26,8 +26,12 @@ fn counts() -> impl Strategy<Value = Counts> {
             let call = CallId(call);
             let mut durations = Durations { sum_ns: 500 * timed, ..Durations::default() };
             durations.buckets[usize::from(call.0) % 4] = timed;
-            let denials =
-                [(DeniedKey::Of(call), denied), (DeniedKey::Unsupported(call), unsupported), (DeniedKey::Other, other)];
+            let denials = [
+                (DeniedKey::Of(call), denied),
+                (DeniedKey::Unsupported(call), unsupported),
+                (DeniedKey::OfRuntime(call), unsupported),
+                (DeniedKey::Other, other),
+            ];
             all.add(&Counts {
                 calls: [(call, made)].into_iter().collect(),
                 container_init: [(call, container_init.min(made))].into_iter().collect(),
@@ -69,7 +73,7 @@ proptest! {
             ErrorKey::Other => None,
         };
         let of_denial = |denial| match denial {
-            DeniedKey::Of(call) => Some((abi(call), false)),
+            DeniedKey::Of(call) | DeniedKey::OfRuntime(call) => Some((abi(call), false)),
             DeniedKey::Unsupported(call) => Some((abi(call), true)),
             DeniedKey::Other => None,
         };

@@ -118,7 +118,7 @@ pub(in crate::serve) fn syscalls_denied_total(workload: &WorkloadToWrite<'_>, se
 /// Returns the labels of a denied call, with `errno` if the filter answered that the kernel lacks the call.
 pub(in crate::serve) fn denied_call(facts: &FixedFacts, denial: DeniedKey) -> (Call, Option<&'static str>) {
     match denial {
-        DeniedKey::Of(call) => (facts.calls.call(call), None),
+        DeniedKey::Of(call) | DeniedKey::OfRuntime(call) => (facts.calls.call(call), None),
         DeniedKey::Unsupported(call) => (facts.calls.call(call), Some("ENOSYS")),
         DeniedKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, None),
     }

@@ -28,13 +28,13 @@ const OPTIONS: [&str; 6] = [
 ];
 
 /// The daemon and its Prometheus.
-pub(super) struct Exporter<'a> {
+pub(crate) struct Exporter<'a> {
     namespaces: &'a Namespaces,
     logs: PathBuf,
     binary: PathBuf,
     options: Vec<String>,
     daemon: Process,
-    pub(super) prometheus: Prometheus,
+    pub(crate) prometheus: Prometheus,
 }
 
 impl<'a> Exporter<'a> {
@@ -56,7 +56,7 @@ impl<'a> Exporter<'a> {
     }
 
     /// Starts both, with only these options for the daemon.
-    pub(super) fn with_options(
+    pub(crate) fn with_options(
         root: &Path,
         namespaces: &'a Namespaces,
         directories: &Directories,
@@ -84,7 +84,7 @@ impl<'a> Exporter<'a> {
     }
 
     /// Returns a response of the daemon's API, as a page or as JSON.
-    pub(super) fn get(&self, path: &str, args: &[(&str, &str)]) -> Result<String> {
+    pub(crate) fn get(&self, path: &str, args: &[(&str, &str)]) -> Result<String> {
         Ok(self.namespaces.network().get(&format!("http://{ADDRESS}{path}"), args)?.1)
     }
 
@@ -99,11 +99,11 @@ impl<'a> Exporter<'a> {
         self.logs.join("syscallmon.log")
     }
 
-    pub(super) fn expect_count(&self, promql: &str, count: u64) -> Result<()> {
+    pub(crate) fn expect_count(&self, promql: &str, count: u64) -> Result<()> {
         expect_count(&self.prometheus, promql, count).with_context(|| self.daemon.tail())
     }
 
-    pub(super) fn expect_nothing(&self, promql: &str) -> Result<()> {
+    pub(crate) fn expect_nothing(&self, promql: &str) -> Result<()> {
         expect_nothing(&self.prometheus, promql).with_context(|| self.daemon.tail())
     }
 
@@ -121,7 +121,7 @@ fn run(namespaces: &Namespaces, binary: &Path, options: &[String], logs: &Path) 
 
 /// Returns the path of the daemon's binary: the build of the tests, or `SYSCALLMON_TEST_BINARY`, such as a release to
 /// measure.
-pub(super) fn binary(root: &Path) -> Result<PathBuf> {
+pub(crate) fn binary(root: &Path) -> Result<PathBuf> {
     if let Some(binary) = env::var_os("SYSCALLMON_TEST_BINARY") {
         return Ok(binary.into());
     }

@@ -29,13 +29,18 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Downloads the newest packages of the suite, and unpacks them.
+    /// Downloads the newest runc and crun of the suite, and unpacks them.
     pub(crate) fn fetch(suite: Suite, directories: &Directories) -> Result<Self> {
-        eprintln!("fetching runc and crun of {suite:?}");
+        Self::with_packages(suite, &[Program::Runc.name(), Program::Crun.name()], directories)
+    }
+
+    /// Downloads the newest versions of these packages of the suite, and unpacks them.
+    pub(crate) fn with_packages(suite: Suite, names: &[&str], directories: &Directories) -> Result<Self> {
+        eprintln!("fetching {} of {suite:?}", names.join(", "));
         let dir = directories.directory(&format!("{suite:?}").to_lowercase())?;
         let path = dir.join("root");
         let lists = Lists::fetch(suite, Arch::native().debian())?;
-        let packages = lists.download_with_dependencies(&["runc", "crun"], &dir.join("packages"))?;
+        let packages = lists.download_with_dependencies(names, &dir.join("packages"))?;
         for package in &packages {
             apt::unpack(package, &path)?;
         }
@@ -56,10 +61,14 @@ impl Root {
 
     /// Returns the runtime's package and the package's version.
     pub(crate) fn package(&self, program: Program) -> Result<String> {
+        Ok(format!("{} {}", program.name(), self.version(program.name())?))
+    }
+
+    /// Returns the version of a package.
+    pub(crate) fn version(&self, name: &str) -> Result<String> {
         let files = self.packages.iter().filter_map(|package| package.file_name()?.to_str());
-        let found = files.filter_map(package_version).find(|(name, _)| *name == program.name());
-        let (name, version) = found.with_context(|| format!("apt did not download {}", program.name()))?;
-        Ok(format!("{name} {version}"))
+        let found = files.filter_map(package_version).find(|(found, _)| *found == name);
+        found.map(|(_, version)| version).with_context(|| format!("apt did not download {name}"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The table of kernels in docs/kernels.md.
+//! The table of kernels in docs/kernels-and-runtimes.md.
 
 use xtask_support::arch::Arch;
 
