@@ -49,6 +49,9 @@ _syscallmon() {
             syscallmon,seccomp-profile)
                 cmd="syscallmon__subcmd__seccomp__subcmd__profile"
                 ;;
+            syscallmon,top)
+                cmd="syscallmon__subcmd__top"
+                ;;
             syscallmon__subcmd__help,check)
                 cmd="syscallmon__subcmd__help__subcmd__check"
                 ;;
@@ -81,6 +84,9 @@ _syscallmon() {
                 ;;
             syscallmon__subcmd__help,seccomp-profile)
                 cmd="syscallmon__subcmd__help__subcmd__seccomp__subcmd__profile"
+                ;;
+            syscallmon__subcmd__help,top)
+                cmd="syscallmon__subcmd__help__subcmd__top"
                 ;;
             syscallmon__subcmd__help__subcmd__policy,allow)
                 cmd="syscallmon__subcmd__help__subcmd__policy__subcmd__allow"
@@ -227,7 +233,7 @@ _syscallmon() {
 
     case "${cmd}" in
         syscallmon)
-            opts="-h -V --help --version run check completions health man policy profile record replay seccomp-profile help"
+            opts="-h -V --help --version run check completions health man policy profile record replay top seccomp-profile help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -595,7 +601,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__help)
-            opts="run check completions health man policy profile record replay seccomp-profile help"
+            opts="run check completions health man policy profile record replay top seccomp-profile help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -945,6 +951,20 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__help__subcmd__seccomp__subcmd__profile)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        syscallmon__subcmd__help__subcmd__top)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2550,6 +2570,64 @@ _syscallmon() {
             fi
             case "${prev}" in
                 --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        syscallmon__subcmd__top)
+            opts="-h --url --username --password-file --ca-file --recording --interval --sort --reverse --filter --columns --output --once --config.file --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recording)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sort)
+                    COMPREPLY=($(compgen -W "rate history error-rate denied-rate calls errors denied io-uring name" -- "${cur}"))
+                    return 0
+                    ;;
+                --filter)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --columns)
+                    COMPREPLY=($(compgen -W "rate history error-rate denied-rate calls errors denied io-uring name" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config.file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

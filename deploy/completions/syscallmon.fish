@@ -35,6 +35,7 @@ complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "policy" -d 'T
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "profile" -d 'Generate seccomp profiles from what workloads call, and check, compare and explain profiles'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "record" -d 'Record the system calls of one command, or of every workload of this host'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "replay" -d 'Serve a recording of `syscallmon record` over HTTP, like a live daemon'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "top" -d 'Show the workloads of a host with their system calls per second, live in the terminal'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "seccomp-profile" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l config.file -d 'Configuration file; flags override it. Reloaded on SIGHUP' -r -F
@@ -241,7 +242,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.sys
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.cgroupfs -d 'Search for cgroup mounts only below this directory; by default they are found in mountinfo' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
@@ -251,7 +252,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l daemons
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l service -d 'Request the pages of every daemon of this Service, with the scheme of --url. Gets the addresses from the Kubernetes API: needs no DNS. Requires a pod whose service account may get the `Endpoints`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand man" -s h -l help -d 'Print help'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
@@ -268,42 +269,42 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "test" -d 'Test policies before they are in force: which policy and line decide about a call, and what would have alarmed'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "print" -d 'Print the built-in policy as YAML'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from allow" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
@@ -318,7 +319,7 @@ policy\t'Policy of syscallmon'
 artifact\t'Directory with an OCI image layout that has the profile as an artifact (KEP-6061)'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l name -d 'Name of the object (formats spo, spo-v1beta1) or of the policy' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l match -d 'Selector of the workloads that the policy is for (format policy)' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
@@ -336,14 +337,14 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus-ca-file -d 'File with CA certificates (PEM) for Prometheus; by default those of the host' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus-header -d 'HTTP header of each query, such as X-Scope-OrgID=tenant for Mimir. Repeatable' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l prometheus-timeout -d 'Maximum duration of one query' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -l password-file -d 'File with the password' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from print" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
@@ -567,19 +568,52 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l log.for
 json\t'One JSON object for each line'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l once -d 'Replay the whole file, print the metrics at its end and exit, with status 1 if the file is truncated or damaged'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l username -d 'User name, as in the web.config.file of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l password-file -d 'File with the password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l recording -d 'Recording of `syscallmon record --host` to play, instead of a daemon' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l interval -d 'Time between two samples' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l sort -d 'Column to sort by' -r -f -a "rate\t'Calls per second'
+history\t'Calls per second over the last minutes'
+error-rate\t'Calls that failed, per second'
+denied-rate\t'Calls that seccomp denied, per second'
+calls\t'All calls'
+errors\t'All calls that failed'
+denied\t'All calls that seccomp denied'
+io-uring\t'All operations of `io_uring`'
+name\t'Namespace, pod and container, or the cgroup'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l filter -d 'Show only workloads with these words in their name, image or owner' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l columns -d 'Columns to show, in this order. By default: rate, history, error-rate, denied-rate, calls, errors, name' -r -f -a "rate\t'Calls per second'
+history\t'Calls per second over the last minutes'
+error-rate\t'Calls that failed, per second'
+denied-rate\t'Calls that seccomp denied, per second'
+calls\t'All calls'
+errors\t'All calls that failed'
+denied\t'All calls that seccomp denied'
+io-uring\t'All operations of `io_uring`'
+name\t'Namespace, pod and container, or the cgroup'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l output -d 'Print samples to stdout instead of drawing a screen' -r -f -a "table\t'The list as on the screen'
+json\t'A line of JSON for each sample'
+csv\t'A line for each workload'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l config.file -d 'Configuration file; flags override it. Reloaded on SIGHUP' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l reverse -d 'Reverse the order'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l once -d 'Print one sample and exit; as a table, unless --output says otherwise'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -l output -d 'Write the profile to this file instead; creates the directory, and replaces an existing file atomically' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -s h -l help -d 'Print help'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "completions" -d 'Print completions for a shell'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "health" -d 'Check whether a running daemon counts, or the daemons of a cluster'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "policy" -d 'Test and show policies, and show and change baselines (learned calls)'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "profile" -d 'Generate seccomp profiles from what workloads call, and check, compare and explain profiles'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "record" -d 'Record the system calls of one command, or of every workload of this host'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "replay" -d 'Serve a recording of `syscallmon record` over HTTP, like a live daemon'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "seccomp-profile" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay seccomp-profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "completions" -d 'Print completions for a shell'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "health" -d 'Check whether a running daemon counts, or the daemons of a cluster'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "policy" -d 'Test and show policies, and show and change baselines (learned calls)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "profile" -d 'Generate seccomp profiles from what workloads call, and check, compare and explain profiles'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "record" -d 'Record the system calls of one command, or of every workload of this host'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "replay" -d 'Serve a recording of `syscallmon record` over HTTP, like a live daemon'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "top" -d 'Show the workloads of a host with their system calls per second, live in the terminal'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "seccomp-profile" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions health man policy profile record replay top seccomp-profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'List the policies and the baselines'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "show" -d 'Print a baseline with its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'

@@ -121,8 +121,9 @@ pub const OUTCOME_OTHER_DENIED: u16 = 0xfffd;
 pub const OUTCOME_DENIED_ENOSYS: u16 = 0xfffc;
 /// Seccomp denied a call of container init, whatever the errno: [`SeriesKey::outcome`].
 pub const OUTCOME_DENIED_CONTAINER_INIT: u16 = 0xfffb;
+
 /// Whether an outcome is that of a denied call with a series of its own.
-#[inline(always)]
+#[inline]
 #[must_use]
 pub const fn is_denied(outcome: u16) -> bool {
     matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_DENIED_CONTAINER_INIT)

@@ -19,7 +19,7 @@ const FLAGS: DaemonFlags =
 /// Address of the daemon, and credentials.
 #[derive(Clone, Debug, Args)]
 pub(super) struct DaemonArgs {
-    /// URL of the daemon; by default http://127.0.0.1:9778.
+    /// URL of the daemon; by default `http://127.0.0.1:9778`.
     #[arg(long, value_name = "URL", global = true)]
     pub(super) url: Option<Uri>,
     /// User name, as in the web.config.file of the daemon.

@@ -19,7 +19,7 @@ use syscallmon_testkit::Guarded;
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, binary, finished, number, syscallmon, wait_for};
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A program in a terminal. What it draws is interpreted as a terminal does.
 struct Terminal {

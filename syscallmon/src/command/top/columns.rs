@@ -171,10 +171,13 @@ mod tests {
     #[test]
     fn a_rate_is_of_the_last_two_samples_or_of_the_daemon() {
         let (old, new) = (entry("a", 100), entry("a", 160));
-        assert_eq!(Rates::of(&new, None).calls, 7.0);
-        assert_eq!(Rates::of(&new, Some((&old, 2.0))).calls, 30.0);
-        assert_eq!(Rates::of(&new, Some((&old, 0.0))).calls, 7.0);
-        assert_eq!(Rates::of(&old, Some((&new, 2.0))).calls, 0.0);
+        let rates = [
+            Rates::of(&new, None),
+            Rates::of(&new, Some((&old, 2.0))),
+            Rates::of(&new, Some((&old, 0.0))),
+            Rates::of(&old, Some((&new, 2.0))),
+        ];
+        assert_eq!(rates.map(|rates| compact_rate(rates.calls, 1)), ["7.0", "30.0", "7.0", "0.0"]);
     }
 
     #[test]

@@ -235,13 +235,11 @@ fn name_width(columns: &[Column], width: usize) -> usize {
 
 /// Returns a cell with a space after it.
 fn cell(column: Column, text: &str, columns: &[Column], width: usize) -> String {
-    match column.width() {
-        Some(width) => pad(text, width, column != Column::History) + " ",
-        None => {
-            let width = name_width(columns, width);
-            pad(&cut_middle(text, width), width, false)
-        }
+    if let Some(width) = column.width() {
+        return pad(text, width, column != Column::History) + " ";
     }
+    let width = name_width(columns, width);
+    pad(&cut_middle(text, width), width, false)
 }
 
 fn headings(state: &State, columns: &[Column], width: usize) -> Line {

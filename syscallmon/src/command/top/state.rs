@@ -85,6 +85,7 @@ pub(super) enum Cover {
 }
 
 /// Everything that the screen shows.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the user")]
 #[derive(Debug)]
 pub(super) struct State {
     /// The newest sample, with its workloads in `rows`.

@@ -28,7 +28,7 @@ pub(super) const POLICY: &str = r#"policies:
 const START: u64 = 1000;
 /// Calls of a command that is executed in the container.
 const EXEC: u64 = 100;
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// A call that the built-in policy does not expect, and a command that makes it once. Runtimes make it, too.
 const UNEXPECTED: [&str; 2] = ["unshare", "unshare -i true || true"];
 /// The same for the policy of rootless containers.
@@ -178,6 +178,7 @@ impl<'a> Cell<'a> {
         Ok("yes".to_owned())
     }
 
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few thousand")]
     fn count(&self, running: &Running) -> Result<u64> {
         let value = value(&self.exporter.prometheus, &series(running))?.context("the container has no series")?;
         Ok(value as u64)

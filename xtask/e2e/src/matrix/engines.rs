@@ -121,9 +121,10 @@ impl<'a> Command<'a> {
             "podman" => [&[self.program, "--runtime", self.runtime], args].concat(),
             _ => [&[self.program], args].concat(),
         };
-        let output = match self.is_rootless {
-            true => self.system.run_as_user(&args),
-            false => self.system.namespaces.run(args[0], &args[1..]),
+        let output = if self.is_rootless {
+            self.system.run_as_user(&args)
+        } else {
+            self.system.namespaces.run(args[0], &args[1..])
         };
         Ok(output?.trim_end().to_owned())
     }

@@ -7,9 +7,7 @@ pub(super) fn render(rows: &[Row]) -> String {
     let head = ["Debian", "engine", "OCI runtime"].into_iter().chain(CHECKS).chain(["scraped by, alerts to"]);
     let head: Vec<_> = head.collect();
     let mut table = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
-    for row in rows {
-        table += &format!("{}\n", line(row));
-    }
+    table.extend(rows.iter().map(|row| line(row) + "\n"));
     table
 }
 
