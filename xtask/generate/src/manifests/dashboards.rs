@@ -46,8 +46,21 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + us
     value[key].as_array().into_iter().flatten()
 }
 
+/// Fields of annotations that belong to the data source (`prepareAnnotation` of Grafana's Prometheus package), not to
+/// Grafana's types.
+const PROMETHEUS_FIELDS: [&str; 4] = ["expr", "step", "titleFormat", "textFormat"];
+
+fn without_prometheus_fields(dashboard: &Value) -> Value {
+    let mut dashboard = dashboard.clone();
+    let annotations = dashboard.pointer_mut("/annotations/list").and_then(Value::as_array_mut);
+    for annotation in annotations.into_iter().flatten().filter_map(Value::as_object_mut) {
+        annotation.retain(|field, _| !PROMETHEUS_FIELDS.contains(&field.as_str()));
+    }
+    dashboard
+}
+
 fn check_types(schemas: &Schemas, dashboard: &Value) -> Result<()> {
-    schemas.check("dashboard", dashboard)?;
+    schemas.check("dashboard", &without_prometheus_fields(dashboard))?;
     for panel in panels(dashboard) {
         let kind = panel["type"].as_str().unwrap_or_default();
         let at = || format!("panel {} ({kind})", panel["id"]);
