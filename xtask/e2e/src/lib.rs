@@ -149,7 +149,8 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
                 args.full,
                 args.minutes.map(|minutes| (Duration::from_mins(minutes), args.trials)),
             ),
-            Environment::Runtimes => check::runtimes(root, args.newest, args.write),
+            Environment::Runtimes if args.newest => matrix::newest(root),
+            Environment::Runtimes => matrix::all(root, args.write),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }
