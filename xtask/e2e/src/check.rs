@@ -9,6 +9,7 @@ mod exporter;
 mod fresh;
 mod hostile;
 mod kubernetes;
+mod matrix;
 mod operations;
 mod ordinary;
 mod outages;
@@ -30,12 +31,20 @@ pub(super) use self::{
     runtimes::{busy, containerd, docker, podman},
 };
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, ensure};
 use syscallmon_testkit::Prometheus;
 
 use super::wait::wait_for;
+
+/// Checks engines and OCI runtimes of all Debian suites, or of the newest one only.
+pub(super) fn runtimes(root: &Path, newest: bool, write: bool) -> Result<()> {
+    if newest { matrix::newest(root) } else { matrix::all(root, write) }
+}
 
 /// The call that workloads make. No runtime makes it in a container's cgroup, and a shell makes it without another
 /// process.

@@ -11,7 +11,6 @@ mod directories;
 mod docker;
 mod images;
 mod kubernetes;
-mod matrix;
 mod namespaces;
 mod podman;
 mod programs;
@@ -149,8 +148,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
                 args.full,
                 args.minutes.map(|minutes| (Duration::from_mins(minutes), args.trials)),
             ),
-            Environment::Runtimes if args.newest => matrix::newest(root),
-            Environment::Runtimes => matrix::all(root, args.write),
+            Environment::Runtimes => check::runtimes(root, args.newest, args.write),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }
@@ -191,7 +189,7 @@ pub fn ci(root: &Path) -> Result<()> {
         full: false,
     };
     run(root, &args)?;
-    matrix::newest(root)
+    check::runtimes(root, true, false)
 }
 
 fn kubernetes(root: &Path, only_chart: bool, keep: bool) -> Result<()> {

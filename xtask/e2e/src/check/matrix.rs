@@ -46,7 +46,7 @@ const OPTIONS: [&str; 5] = [
 /// # Errors
 ///
 /// If an engine does not start, or a check of a cell fails.
-pub(crate) fn all(root: &Path, write: bool) -> Result<()> {
+pub(super) fn all(root: &Path, write: bool) -> Result<()> {
     let mut rows = Vec::new();
     for suite in SUITES {
         rows.extend(of_suite(root, suite)?);
@@ -64,7 +64,7 @@ pub(crate) fn all(root: &Path, write: bool) -> Result<()> {
 /// # Errors
 ///
 /// As for [`all`].
-pub(crate) fn newest(root: &Path) -> Result<()> {
+pub(super) fn newest(root: &Path) -> Result<()> {
     let rows = of_suite(root, Suite::Sid)?;
     print!("{}", table::render(&rows));
     judge(&rows)
