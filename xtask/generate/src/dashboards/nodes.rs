@@ -25,19 +25,8 @@ pub(super) fn dashboard() -> Dashboard {
 
 fn summary() -> Vec<Panel> {
     vec![
-        stat(
-            "Nodes",
-            "Nodes with a daemon that Prometheus can scrape.",
-            unit::COUNT,
-            r#"sum(up{job="syscallmon",NODE})"#,
-        ),
-        stat(
-            "Nodes down",
-            "Nodes with a daemon that Prometheus cannot scrape.",
-            unit::COUNT,
-            r#"count(up{job="syscallmon",NODE} == 0) or vector(0)"#,
-        )
-        .thresholds(NONE_IS_GOOD),
+        up(),
+        down(),
         stat(
             "Probes not attached",
             "Of all nodes. The row below says which.",
@@ -80,6 +69,22 @@ fn summary() -> Vec<Panel> {
             r#"max(process_resident_memory_bytes{job="syscallmon",NODE})"#,
         ),
     ]
+}
+
+/// Daemons that Prometheus scrapes.
+pub(super) fn up() -> Panel {
+    stat("Nodes", "Nodes with a daemon that Prometheus can scrape.", unit::COUNT, r#"sum(up{job="syscallmon",NODE})"#)
+}
+
+/// Daemons that Prometheus cannot scrape.
+pub(super) fn down() -> Panel {
+    stat(
+        "Nodes down",
+        "Nodes with a daemon that Prometheus cannot scrape.",
+        unit::COUNT,
+        r#"count(up{job="syscallmon",NODE} == 0) or vector(0)"#,
+    )
+    .thresholds(NONE_IS_GOOD)
 }
 
 fn states_of_parts() -> Vec<Panel> {

@@ -3,6 +3,7 @@
 use super::{
     Dashboard,
     annotation::{starts, unexpected},
+    nodes::{down, up},
     panel::{FEW_IS_GOOD, LeadsTo, NONE_IS_GOOD, Panel, lines, stacked, stat, unit, workloads},
     promql::occurrences,
     row, variable,
@@ -28,14 +29,8 @@ fn glance() -> Vec<Panel> {
     let unexpected = occurrences("syscallmon_unexpected_syscalls_total{NAMESPACE}", "$__range");
     let refused = occurrences("syscallmon_syscalls_denied_total{NAMESPACE,errno!=\"ENOSYS\"}", "$__range");
     vec![
-        stat("Nodes", "Nodes with a daemon that Prometheus can scrape.", unit::COUNT, r#"sum(up{job="syscallmon",NODE})"#),
-        stat(
-            "Nodes down",
-            "Nodes with a daemon that Prometheus cannot scrape.",
-            unit::COUNT,
-            r#"count(up{job="syscallmon",NODE} == 0) or vector(0)"#,
-        )
-        .thresholds(NONE_IS_GOOD),
+        up(),
+        down(),
         stat(
             "Calls",
             "System calls of the selected namespaces.",
