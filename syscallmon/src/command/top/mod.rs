@@ -43,8 +43,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Show the workloads of a host with their system calls per second, live in the terminal.
 ///
-/// Asks the daemon at --url. Without --url, it asks the daemon of this host, and counts by itself if there is none,
-/// which requires CAP_BPF and CAP_PERFMON (or root). ? shows the keys.
+/// Asks the daemon at --url, by default the one of this host. If no daemon runs on this host, the command counts the
+/// calls itself. This requires CAP_BPF and CAP_PERFMON (or root). The key ? shows all keys.
 #[derive(Debug, Args)]
 pub(super) struct Top {
     #[command(flatten)]
@@ -133,7 +133,7 @@ impl Top {
     }
 
     fn attach(&self) -> anyhow::Result<(super::run::Attached, crate::settings::Config)> {
-        let hint = || format!("no daemon answers at {DEFAULT_URL}, and this command cannot count by itself");
+        let hint = || format!("no daemon answers at {DEFAULT_URL}, and counting without a daemon failed");
         attach(&self.config).with_context(hint)
     }
 

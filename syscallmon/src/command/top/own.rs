@@ -31,6 +31,7 @@ pub(super) struct OwnCounts {
     shutdown: CancellationToken,
     tasks: JoinSet<()>,
     sampling: Option<SamplerEnd>,
+    /// A replay ends when they are dropped.
     _controls: Option<Controls>,
 }
 

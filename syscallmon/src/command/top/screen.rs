@@ -38,7 +38,7 @@ const HELP: [(&str, &str); 14] = [
 pub(super) struct Origin {
     /// Such as the daemon's URL.
     pub(super) title: String,
-    /// Flags of other commands for the same daemon, with a space at the end; empty if there are none.
+    /// Flags that name the daemon in other commands. Ends with a space, unless it is empty.
     pub(super) daemon: String,
 }
 
