@@ -88,7 +88,7 @@ type FileOutcome = Result<Option<End>, ReadError>;
 /// A running replay.
 pub(super) struct Running {
     pub(super) site: Site,
-    pub(super) controls: Controls,
+    controls: Controls,
     read: oneshot::Receiver<FileOutcome>,
     pub(super) playing: Playing,
 }

@@ -13,7 +13,7 @@ use crate::{
         ConfigFile, replay,
         run::{self, Attached, Sampling},
     },
-    engine::{Controls, SamplerEnd, Speed},
+    engine::{SamplerEnd, Speed},
     serve::Site,
     settings::{Config, Settings},
 };
@@ -31,8 +31,6 @@ pub(super) struct OwnCounts {
     shutdown: CancellationToken,
     tasks: JoinSet<()>,
     sampling: Option<SamplerEnd>,
-    /// A replay ends when they are dropped.
-    _controls: Option<Controls>,
 }
 
 impl OwnCounts {
@@ -52,7 +50,7 @@ impl OwnCounts {
         let begin = CancellationToken::new();
         begin.cancel();
         let sampling = Some(sampler.start(begin, shutdown.clone(), shutdown.clone())?);
-        Ok(Self { router: site.router(), shutdown, tasks, sampling, _controls: None })
+        Ok(Self { router: site.router(), shutdown, tasks, sampling })
     }
 
     /// Plays a recording at its own speed.
@@ -63,10 +61,10 @@ impl OwnCounts {
     pub(super) fn replay(path: &Path) -> anyhow::Result<Self> {
         let config = Config::resolve(Settings::default(), None)?;
         let reader = replay::open(path).with_context(|| format!("cannot play {}", path.display()))?;
-        let replay::Running { site, controls, playing, .. } = replay::start(reader, &config, Speed::Times(1.0))?;
+        let replay::Running { site, playing, .. } = replay::start(reader, &config, Speed::Times(1.0))?;
         let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(playing.run(shutdown.clone()));
-        Ok(Self { router: site.router(), shutdown, tasks, sampling: None, _controls: Some(controls) })
+        Ok(Self { router: site.router(), shutdown, tasks, sampling: None })
     }
 
     /// Returns the pages.
