@@ -5,6 +5,7 @@
 
 mod baseline;
 mod detector;
+mod exception;
 mod incident;
 mod policy;
 mod violation;
@@ -16,6 +17,7 @@ pub use self::{
         MAX_BASELINES, Operation, Phase, Progress, RETENTION, Removed, StoreStatus, WaitsFor,
     },
     detector::{Detector, PolicyUsage},
+    exception::{Exception, ExceptionError, PolicyInForce, ReportedCall, exceptions, exceptions_yaml},
     incident::{
         Incident, IncidentNotice, IncidentState, IncidentTimes, Incidents, MAX_CALLS, NewCall, call_text, message,
     },

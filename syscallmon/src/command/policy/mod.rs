@@ -26,7 +26,7 @@ use super::{
     profile::{ProfileArgs, baseline, or_trouble},
 };
 use crate::{
-    detect::{BUILT_IN_YAML, Baseline, BaselineKey, Learn},
+    detect::{BUILT_IN_YAML, Baseline, BaselineKey, Learn, PolicyInForce},
     profile,
     stable_id::StableId,
 };
@@ -262,9 +262,8 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
 }
 
 impl PolicyRow {
-    /// Whether it is not from a file.
-    fn is_built_in(&self) -> bool {
-        self.origin == "built in"
+    fn in_force(self) -> PolicyInForce {
+        PolicyInForce { name: self.name, origin: self.origin, learns: self.learn.is_some() }
     }
 
     fn cells(self) -> [String; 4] {

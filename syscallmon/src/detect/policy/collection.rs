@@ -17,7 +17,7 @@ use crate::{
 pub const BUILT_IN_YAML: &str = include_str!("runtime_default.yaml");
 
 /// Origin of the built-in policy.
-const BUILT_IN_ORIGIN: &str = "built in";
+pub(in crate::detect) const BUILT_IN_ORIGIN: &str = "built in";
 
 /// A policy with its origin.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::detect) use self::collection::BUILT_IN_ORIGIN;
 pub use self::{
     collection::{BUILT_IN_YAML, Policies, PolicyFile, PolicyList, PolicyMistake, Source},
     compiled::{Policy, Unexpected},

@@ -1,4 +1,4 @@
-//! `syscallmon policy allow`: the narrowest exception for a violation, as YAML to paste.
+//! The narrowest exception for violations, as YAML to paste.
 
 mod selector;
 #[cfg(test)]
@@ -9,54 +9,73 @@ use std::{
     fmt::Write as _,
 };
 
-use anyhow::{Context, Result, bail};
-use http::Method;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
-use self::selector::{Selector, labels};
-use super::{Format, OTHER_VERSION, PolicyRow, pretty};
-use crate::{
-    command::daemon::Daemon,
-    detect::{BUILT_IN, BaselineKey},
-    process::printable,
-    stable_id::StableId,
-    syscalls::UNKNOWN,
-};
+use self::selector::Selector;
+use super::{BUILT_IN, BaselineKey, policy::BUILT_IN_ORIGIN};
+use crate::{process::printable, syscalls::UNKNOWN, workload::Labels};
 
 /// Maximum length of the name of a new policy, without what makes it unique. Names of policies have at most 63.
 const MAX_NAME: usize = 40;
 
-/// A violation, as from the API.
-#[derive(Clone, Debug, Deserialize)]
-struct Violation {
-    id: String,
-    metadata: BTreeMap<String, String>,
-    abi: String,
-    syscall: String,
-    policy: String,
-    reason: String,
+/// An unexpected call, as reported.
+#[derive(Clone, Debug)]
+pub struct ReportedCall {
+    /// Id of its violation.
+    pub id: String,
+    /// Metadata of its workload.
+    pub metadata: Labels,
+    /// ABI.
+    pub abi: String,
+    /// Name of the call.
+    pub syscall: String,
+    /// Name of the policy that has reported it.
+    pub policy: String,
+    /// The reason, as in JSON.
+    pub reason: String,
 }
 
-/// The daemon keeps at most 4,096 violations.
-const VIOLATIONS: &str = "/api/v1/violations?limit=5000";
-
-#[derive(Deserialize)]
-struct Violations {
-    violations: Vec<Value>,
-    /// Whether some of them did not fit.
-    #[serde(default)]
-    truncated: bool,
+/// A policy in force.
+#[derive(Clone, Debug)]
+pub struct PolicyInForce {
+    /// Its name.
+    pub name: String,
+    /// Its file, or `built in`.
+    pub origin: String,
+    /// Whether it learns.
+    pub learns: bool,
 }
 
-#[derive(Deserialize)]
-struct Policies {
-    policies: Vec<PolicyRow>,
+/// Why there is no exception.
+#[derive(Debug, thiserror::Error)]
+pub enum ExceptionError {
+    /// The policy is gone.
+    #[error(
+        "violation {id}: its policy {policy} is not in force any more, so there is nothing to allow (see syscallmon policy list)"
+    )]
+    NotInForce {
+        /// The violation.
+        id: String,
+        /// The policy.
+        policy: String,
+    },
+    /// No label tells the workload from others.
+    #[error("violation {id}: its workload is not known by name, so no policy can select it alone")]
+    Unnamed {
+        /// The violation.
+        id: String,
+    },
+    /// The name of the call has other characters than names of calls.
+    #[error("violation {id}: no policy can name its call")]
+    NotACall {
+        /// The violation.
+        id: String,
+    },
 }
 
 /// One exception: calls of one workload under one policy.
-#[derive(Debug, Serialize)]
-struct Exception {
+#[derive(Clone, Debug, Serialize)]
+pub struct Exception {
     policy: String,
     /// The file of the policy, or `built in`.
     origin: String,
@@ -82,42 +101,12 @@ struct Exception {
     workload: String,
 }
 
-/// Returns the text to print for these violations of a daemon.
-pub(super) async fn text(daemon: &Daemon, ids: &[StableId], output: Format) -> Result<String> {
-    let answer = daemon.ask(Method::GET, VIOLATIONS).await?;
-    let violations = chosen(ids, serde_json::from_value(answer).context(OTHER_VERSION)?)?;
-    let answer = daemon.ask(Method::GET, "/api/v1/policies").await?;
-    let Policies { policies } = serde_json::from_value(answer).context(OTHER_VERSION)?;
-    let exceptions = exceptions(&violations, &policies)?;
-    if output == Format::Json {
-        return pretty(&serde_json::to_value(exceptions)?);
-    }
-    Ok(yaml(&exceptions))
-}
-
-/// Returns the violations with these ids, each once.
-fn chosen(ids: &[StableId], answer: Violations) -> Result<Vec<Violation>> {
-    let Violations { violations, truncated } = answer;
-    let mut chosen = Vec::new();
-    for id in ids.iter().copied().collect::<BTreeSet<_>>() {
-        let has_id = |violation: &&Value| violation["id"].as_str().and_then(|id| id.parse().ok()) == Some(id);
-        let mut found = violations.iter().filter(has_id);
-        match (found.next(), found.next()) {
-            (Some(one), None) => chosen.push(serde_json::from_value(one.clone()).context(OTHER_VERSION)?),
-            (Some(_), Some(_)) => {
-                bail!("violation {id} is ambiguous: write the exception by hand (see /api/v1/violations)")
-            }
-            (None, _) if truncated => bail!("violation {id} is not among those that fit into one answer of the daemon"),
-            (None, _) => bail!(
-                "the daemon has no violation {id}: it keeps them for a day, and each node has its own (see /api/v1/violations)"
-            ),
-        }
-    }
-    Ok(chosen)
-}
-
 /// Returns the exceptions for these violations, one for each policy and selector.
-fn exceptions(violations: &[Violation], policies: &[PolicyRow]) -> Result<Vec<Exception>> {
+///
+/// # Errors
+///
+/// For the first violation that cannot be allowed.
+pub fn exceptions(violations: &[ReportedCall], policies: &[PolicyInForce]) -> Result<Vec<Exception>, ExceptionError> {
     let mut exceptions: BTreeMap<(String, String), Exception> = BTreeMap::new();
     for violation in violations {
         let exception = exception(violation, policies)?;
@@ -141,39 +130,35 @@ fn numbered(name: &str, number: usize) -> String {
     if number == 1 { name.to_owned() } else { format!("{name}-{number}") }
 }
 
-fn exception(violation: &Violation, policies: &[PolicyRow]) -> Result<Exception> {
-    let Violation { id, metadata, abi, syscall, policy, reason } = violation;
+fn exception(violation: &ReportedCall, policies: &[PolicyInForce]) -> Result<Exception, ExceptionError> {
+    let ReportedCall { id, metadata, abi, syscall, policy, reason } = violation;
     let Some(row) = policies.iter().find(|row| row.name == *policy) else {
-        bail!(
-            "violation {id}: its policy {} is not in force any more, so there is nothing to allow (see syscallmon policy list)",
-            printable(policy)
-        );
+        return Err(ExceptionError::NotInForce { id: id.clone(), policy: printable(policy) });
     };
-    let metadata = labels(metadata);
-    let Some(Selector { yaml, remark }) = Selector::of(&metadata) else {
-        bail!("violation {id}: its workload is not known by name, so no policy can select it alone");
+    let Some(Selector { yaml, remark }) = Selector::of(metadata) else {
+        return Err(ExceptionError::Unnamed { id: id.clone() });
     };
     let call = format!("{abi}:{syscall}");
     let is_word =
         |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !is_word(abi) || !is_word(syscall) {
-        bail!(OTHER_VERSION);
+        return Err(ExceptionError::NotACall { id: id.clone() });
     }
-    let kind = BaselineKey::of(&metadata);
+    let kind = BaselineKey::of(metadata);
     let is_denied = reason == "deny_list";
     let mut remarks: BTreeSet<String> = remark.map(|remark| format!("Note: {remark}.")).into_iter().collect();
     if syscall == UNKNOWN {
         remarks.insert(format!("Note: {call} allows every number that the ABI does not have."));
     }
-    let is_new_policy = policy == BUILT_IN && row.is_built_in();
-    let learning: Vec<&str> = policies.iter().filter(|row| row.learn.is_some()).map(|row| row.name.as_str()).collect();
+    let is_new_policy = policy == BUILT_IN && row.origin == BUILT_IN_ORIGIN;
+    let learning: Vec<&str> = policies.iter().filter(|row| row.learns).map(|row| row.name.as_str()).collect();
     if is_new_policy && !learning.is_empty() {
         remarks.insert(format!(
             "Note: if a policy that learns ({}) selects this workload, add the exception to that policy instead.",
             printable(&learning.join(", "))
         ));
     }
-    let learned = kind.as_ref().filter(|_| row.learn.is_some() && !is_denied);
+    let learned = kind.as_ref().filter(|_| row.learns && !is_denied);
     let learned = learned.map(|kind| ([format!("\"{abi}/{syscall}\": \"\",")].into(), kind.file_name()));
     let workload = kind.map_or_else(|| metadata.to_string(), |kind| kind.to_string());
     Ok(Exception {
@@ -252,7 +237,8 @@ impl Exception {
 }
 
 /// Returns the text for people: exceptions of own policies first, then one file with new policies.
-fn yaml(exceptions: &[Exception]) -> String {
+#[must_use]
+pub fn exceptions_yaml(exceptions: &[Exception]) -> String {
     let (new, own): (Vec<_>, Vec<_>) = exceptions.iter().partition(|exception| exception.is_new_policy);
     let mut parts: Vec<String> = own.into_iter().map(addition).collect();
     if !new.is_empty() {

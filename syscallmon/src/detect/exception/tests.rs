@@ -18,12 +18,11 @@ fn policies(yaml: &str) -> detect::Policies {
     detect::Policies::new(list.policies.into_iter().map(source).collect(), true, &CallTable::x86_64()).unwrap()
 }
 
-fn rows(yaml: &str) -> Vec<PolicyRow> {
-    let row = |policy: &std::sync::Arc<detect::Policy>| PolicyRow {
+fn rows(yaml: &str) -> Vec<PolicyInForce> {
+    let row = |policy: &std::sync::Arc<detect::Policy>| PolicyInForce {
         name: policy.name().to_string(),
         origin: policy.origin().to_string(),
-        workloads: 1,
-        learn: policy.learn().copied(),
+        learns: policy.learn().is_some(),
     };
     policies(yaml).iter().map(row).collect()
 }
@@ -36,11 +35,11 @@ fn judged(policies: &detect::Policies, metadata: &Labels, learned: &BTreeSet<Cal
 }
 
 /// Returns the violation of a call that is unexpected.
-fn violation(metadata: &Labels, call: CallId, (policy, unexpected): (&str, Unexpected)) -> Violation {
+fn violation(metadata: &Labels, call: CallId, (policy, unexpected): (&str, Unexpected)) -> ReportedCall {
     let call = CallTable::x86_64().call(call);
-    Violation {
+    ReportedCall {
         id: "0123456789abcdef".to_owned(),
-        metadata: metadata.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        metadata: metadata.clone(),
         abi: call.abi.to_owned(),
         syscall: call.syscall.to_owned(),
         policy: policy.to_owned(),
@@ -48,8 +47,8 @@ fn violation(metadata: &Labels, call: CallId, (policy, unexpected): (&str, Unexp
     }
 }
 
-fn printed(violations: &[Violation], policies: &str) -> String {
-    yaml(&exceptions(violations, &rows(policies)).unwrap())
+fn printed(violations: &[ReportedCall], policies: &str) -> String {
+    exceptions_yaml(&exceptions(violations, &rows(policies)).unwrap())
 }
 
 const POD: [(Label, &str); 7] = [
@@ -66,10 +65,10 @@ fn metadata(labels: &[(Label, &str)]) -> Labels {
     Labels::new(labels.iter().map(|&(label, value)| (label, value.into())))
 }
 
-fn of(policy: &str, reason: &str, calls: &[(&str, &str)]) -> Vec<Violation> {
-    let one = |(number, (abi, syscall)): (usize, &(&str, &str))| Violation {
+fn of(policy: &str, reason: &str, calls: &[(&str, &str)]) -> Vec<ReportedCall> {
+    let one = |(number, (abi, syscall)): (usize, &(&str, &str))| ReportedCall {
         id: format!("{number:016x}"),
-        metadata: metadata(&POD).iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        metadata: metadata(&POD),
         abi: (*abi).to_owned(),
         syscall: (*syscall).to_owned(),
         policy: policy.to_owned(),
@@ -113,31 +112,15 @@ fn a_call_of_a_learning_policy_can_also_be_a_line_of_the_baseline() {
 
 #[test]
 fn what_cannot_be_allowed_is_an_error_that_says_why() {
-    let error = |violations: &[Violation], yaml| exceptions(violations, &rows(yaml)).unwrap_err().to_string();
+    let error = |violations: &[ReportedCall], yaml| exceptions(violations, &rows(yaml)).unwrap_err().to_string();
     let gone = of("gone\u{1b}[2J", "not_allowed", &[("x86_64", "mount")]);
     let text = error(&gone, OWN);
     assert!(text.contains("its policy gone\\u{1b}[2J is not in force any more"), "{text}");
     let mut nobody = of("web", "not_allowed", &[("x86_64", "mount")]);
-    nobody[0].metadata.clear();
+    nobody[0].metadata = Labels::default();
     assert!(error(&nobody, OWN).contains("not known by name"));
     let hostile = of("web", "not_allowed", &[("x86_64", "mount\"]\n    deny: []")]);
-    assert!(error(&hostile, OWN).contains("another version"));
-}
-
-#[test]
-fn an_unknown_or_ambiguous_id_is_an_error_and_one_that_is_given_twice_is_not() {
-    let id: StableId = "0123456789abcdef".parse().unwrap();
-    let known = serde_json::json!({"id": "0123456789ABCDEF", "metadata": {"pod": "a"}, "abi": "x86_64", "syscall": "mount",
-        "policy": "web", "reason": "not_allowed", "count": 7});
-    let chosen = |violations: Vec<Value>, truncated| {
-        chosen(&[id, id], Violations { violations, truncated }).map_err(|error| error.to_string())
-    };
-    assert_eq!(chosen(vec![known.clone()], false).unwrap().len(), 1);
-    let ambiguous = chosen(vec![known.clone(), known], false).unwrap_err();
-    assert!(ambiguous.contains("is ambiguous"), "{ambiguous}");
-    assert!(chosen(vec![], false).unwrap_err().contains("has no violation 0123456789abcdef"));
-    assert!(chosen(vec![], true).unwrap_err().contains("not among those that fit"));
-    assert!(chosen(vec![serde_json::json!({"id": id.to_string()})], false).unwrap_err().contains("another version"));
+    assert!(error(&hostile, OWN).contains("no policy can name its call"));
 }
 
 #[test]

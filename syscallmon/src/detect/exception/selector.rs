@@ -1,6 +1,6 @@
 //! The narrowest selector of a workload that stays true when the workload restarts, as YAML.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use crate::workload::{Label, Labels};
 
@@ -45,12 +45,6 @@ impl Selector {
         let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{}: {value}", label.name())).collect();
         Some(Self { yaml: format!("{{{}}}", labels.join(", ")), remark })
     }
-}
-
-/// Returns the labels of an answer of the API. Labels of a newer daemon are left out.
-pub(super) fn labels(metadata: &BTreeMap<String, String>) -> Labels {
-    let known = metadata.iter().filter_map(|(name, value)| Some((name.parse::<Label>().ok()?, value.as_str().into())));
-    Labels::new(known)
 }
 
 /// Returns the pattern that matches only this value.
