@@ -3,8 +3,8 @@
 //! Reads [`crate::view`], and asks the sampler for fresh counts. Does not use aya.
 
 mod api;
+mod explorer;
 mod exposition;
-mod landing;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -61,7 +61,8 @@ pub mod fuzzing {
 /// Whether a path has another page than the metrics, so `--web.telemetry-path` cannot use it.
 #[must_use]
 pub fn is_taken(path: &str) -> bool {
-    ["/", "/healthz", "/readyz", "/api"].contains(&path) || path.starts_with("/api/")
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    ["", "healthz", "readyz", "api"].contains(&first) || explorer::TAKEN.contains(&first)
 }
 
 /// If a snapshot is this much older than the poll interval, the sampler is stuck.
@@ -141,21 +142,21 @@ impl Site {
         let api = api.route_layer(middleware::from_fn(check_parameters)).with_state(self.clone()).merge(baselines);
         Router::new()
             .route(&self.telemetry_path, get(metrics))
-            .route("/", get(landing::page))
+            .merge(explorer::router())
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
+            .fallback(nothing_here)
             .with_state(self)
             .merge(api)
-            .fallback(nothing_here)
     }
 }
 
-async fn nothing_here(uri: Uri) -> Response {
+async fn nothing_here(site: Extract<Site>, uri: Uri, headers: HeaderMap) -> Response {
     let is_api = uri.path().strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if is_api {
         return failure(StatusCode::NOT_FOUND, "page not found: /api/v1 lists all pages of the API".to_owned());
     }
-    (StatusCode::NOT_FOUND, "page not found: / has links to all pages\n").into_response()
+    explorer::nothing_here(site, uri, headers).await
 }
 
 async fn metrics(Extract(site): Extract<Site>, headers: HeaderMap) -> Response {

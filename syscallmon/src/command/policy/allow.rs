@@ -84,7 +84,8 @@ fn chosen(ids: &[StableId], answer: Violations) -> Result<Vec<Violation>> {
 impl Violation {
     fn reported(self) -> ReportedCall {
         let Self { id, metadata, abi, syscall, policy, reason } = self;
-        ReportedCall { id, metadata: labels(&metadata), abi, syscall, policy, reason }
+        let is_denied = reason == "deny_list";
+        ReportedCall { id, metadata: labels(&metadata), abi, syscall, policy, is_denied }
     }
 }
 
@@ -111,6 +112,8 @@ mod tests {
         assert!(ambiguous.contains("is ambiguous"), "{ambiguous}");
         assert!(chosen(vec![], false).unwrap_err().contains("has no violation 0123456789abcdef"));
         assert!(chosen(vec![], true).unwrap_err().contains("not among those that fit"));
-        assert!(chosen(vec![serde_json::json!({"id": id.to_string()})], false).unwrap_err().contains("another version"));
+        assert!(
+            chosen(vec![serde_json::json!({"id": id.to_string()})], false).unwrap_err().contains("another version")
+        );
     }
 }

@@ -31,8 +31,8 @@ pub struct ReportedCall {
     pub syscall: String,
     /// Name of the policy that has reported it.
     pub policy: String,
-    /// The reason, as in JSON.
-    pub reason: String,
+    /// Whether the policy lists it in `deny`.
+    pub is_denied: bool,
 }
 
 /// A policy in force.
@@ -131,7 +131,7 @@ fn numbered(name: &str, number: usize) -> String {
 }
 
 fn exception(violation: &ReportedCall, policies: &[PolicyInForce]) -> Result<Exception, ExceptionError> {
-    let ReportedCall { id, metadata, abi, syscall, policy, reason } = violation;
+    let ReportedCall { id, metadata, abi, syscall, policy, is_denied } = violation;
     let Some(row) = policies.iter().find(|row| row.name == *policy) else {
         return Err(ExceptionError::NotInForce { id: id.clone(), policy: printable(policy) });
     };
@@ -145,7 +145,6 @@ fn exception(violation: &ReportedCall, policies: &[PolicyInForce]) -> Result<Exc
         return Err(ExceptionError::NotACall { id: id.clone() });
     }
     let kind = BaselineKey::of(metadata);
-    let is_denied = reason == "deny_list";
     let mut remarks: BTreeSet<String> = remark.map(|remark| format!("Note: {remark}.")).into_iter().collect();
     if syscall == UNKNOWN {
         remarks.insert(format!("Note: {call} allows every number that the ABI does not have."));
@@ -158,7 +157,7 @@ fn exception(violation: &ReportedCall, policies: &[PolicyInForce]) -> Result<Exc
             printable(&learning.join(", "))
         ));
     }
-    let learned = kind.as_ref().filter(|_| row.learns && !is_denied);
+    let learned = kind.as_ref().filter(|_| row.learns && !*is_denied);
     let learned = learned.map(|kind| ([format!("\"{abi}/{syscall}\": \"\",")].into(), kind.file_name()));
     let workload = kind.map_or_else(|| metadata.to_string(), |kind| kind.to_string());
     Ok(Exception {
@@ -170,7 +169,7 @@ fn exception(violation: &ReportedCall, policies: &[PolicyInForce]) -> Result<Exc
         allow: [call].into(),
         violations: [id.clone()].into(),
         remarks,
-        is_denied,
+        is_denied: *is_denied,
         learned,
         workload,
     })

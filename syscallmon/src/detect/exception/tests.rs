@@ -43,7 +43,7 @@ fn violation(metadata: &Labels, call: CallId, (policy, unexpected): (&str, Unexp
         abi: call.abi.to_owned(),
         syscall: call.syscall.to_owned(),
         policy: policy.to_owned(),
-        reason: serde_json::to_value(unexpected.reason).unwrap().as_str().unwrap().to_owned(),
+        is_denied: unexpected.reason == detect::Reason::DenyList,
     }
 }
 
@@ -72,7 +72,7 @@ fn of(policy: &str, reason: &str, calls: &[(&str, &str)]) -> Vec<ReportedCall> {
         abi: (*abi).to_owned(),
         syscall: (*syscall).to_owned(),
         policy: policy.to_owned(),
-        reason: reason.to_owned(),
+        is_denied: reason == "deny_list",
     };
     calls.iter().enumerate().map(one).collect()
 }

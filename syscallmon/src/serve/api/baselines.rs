@@ -23,7 +23,7 @@ use exporter_web::Caller;
 use serde::Serialize;
 
 use super::{
-    audit::Origin,
+    baseline_action::BaselineAction,
     builders::Builders,
     json::{failure, success},
     local::refusal,
@@ -92,14 +92,6 @@ struct BaselineEntry<'a> {
     calls: usize,
     /// Number of current workloads of the kind.
     workloads: usize,
-}
-
-/// An action on a baseline.
-#[derive(Clone, Copy, Debug)]
-enum BaselineAction {
-    Approve,
-    Forget,
-    Relearn,
 }
 
 /// Access to baselines.
@@ -244,31 +236,9 @@ async fn change(
         Ok(key) => key,
         Err(missing) => return *missing,
     };
-    let (of, now) = (key.clone(), SystemTime::now());
-    let changed = baselines.owner.baselines(move |baselines| {
-        let before = baselines.get(&of).cloned()?;
-        match action {
-            BaselineAction::Approve => baselines.approve(&of, now),
-            BaselineAction::Forget => baselines.forget(&of),
-            BaselineAction::Relearn => baselines.relearn(&of, now),
-        };
-        Some(baselines.get(&of).cloned().unwrap_or(before))
-    });
-    let Some(Some(baseline)) = changed.await else { return unknown(&key) };
-    let Origin { by, user, uid, address } = Origin::of(&caller).await;
-    tracing::info!(kind = %key, ?action, by, user, uid, address, "baseline changed through the API");
+    let changed = action.apply(&baselines.owner, &key, &caller, "the API").await;
+    let Some(baseline) = changed else { return unknown(&key) };
     success(&*baseline)
-}
-
-impl BaselineAction {
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "approve" => Some(Self::Approve),
-            "forget" => Some(Self::Forget),
-            "relearn" => Some(Self::Relearn),
-            _ => None,
-        }
-    }
 }
 
 /// Whether a request may change something; otherwise the status and the reason.

@@ -28,12 +28,55 @@ const CLIENT_HEADERS: [HeaderName; 15] = [
     header::USER_AGENT,
 ];
 
+/// Headers that browsers add. Scripts cannot set those that begin with `sec-`.
+const BROWSER_HEADERS: [HeaderName; 6] = [
+    header::COOKIE,
+    header::DNT,
+    header::REFERER,
+    header::TE,
+    header::UPGRADE_INSECURE_REQUESTS,
+    HeaderName::from_static("priority"),
+];
+
 /// Returns why a request over a loopback address does not count as local; `None` if it does.
 pub(in crate::serve) fn refusal(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    refusal_unless(|_| false, version, uri, headers)
+}
+
+/// Returns the same for a form of a page of this daemon, which a browser sends.
+///
+/// A page of another origin cannot send it: browsers say where a form comes from. A proxy has another origin.
+pub(in crate::serve) fn form_refusal(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    if !is_same_origin(uri, headers) {
+        return Some("the form is not from a page of this address".to_owned());
+    }
+    let is_browsers = |name: &HeaderName| name.as_str().starts_with("sec-") || BROWSER_HEADERS.contains(name);
+    refusal_unless(is_browsers, version, uri, headers)
+}
+
+/// Whether a browser sent a request for a page of the same origin.
+pub(in crate::serve) fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
+    let one = |name: HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
+    };
+    let origin = one(header::ORIGIN).and_then(|origin| origin.parse::<Uri>().ok());
+    let host = uri.authority().map(Authority::as_str).or_else(|| one(header::HOST));
+    let is_this = origin.as_ref().and_then(Uri::authority).map(Authority::as_str).zip(host);
+    let is_same_site = headers.get_all("sec-fetch-site").iter().all(|site| site == "same-origin");
+    is_this.is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host)) && is_same_site
+}
+
+fn refusal_unless(
+    is_allowed: impl Fn(&HeaderName) -> bool,
+    version: Version,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Option<String> {
     if version < Version::HTTP_11 {
         return Some(format!("{version:?} may come from a proxy; local clients use HTTP/1.1"));
     }
-    if let Some(name) = headers.keys().find(|name| !CLIENT_HEADERS.contains(name)) {
+    if let Some(name) = headers.keys().find(|name| !CLIENT_HEADERS.contains(name) && !is_allowed(name)) {
         return Some(format!("the header {name} may come from a proxy"));
     }
     let hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok().and_then(|host| host.parse().ok()));
@@ -51,6 +94,12 @@ pub(in crate::serve) fn refusal(version: Version, uri: &Uri, headers: &HeaderMap
 #[cfg(fuzzing)]
 pub fn refused(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     refusal(version, uri, headers)
+}
+
+/// Whether a request names this host by a loopback address.
+pub(in crate::serve) fn has_loopback_host(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(|host| host.parse().ok());
+    host.is_some_and(|host| is_loopback(&host))
 }
 
 fn is_loopback(authority: &Authority) -> bool {
@@ -162,6 +211,38 @@ mod tests {
                 refused("/", &[("host", "localhost"), (name, "a")]).is_some_and(|why| why.contains(name)),
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn a_form_is_local_only_from_a_page_of_the_same_loopback_address() {
+        let form = |pairs: &[(&str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            }
+            form_refusal(Version::HTTP_11, &"/baseline/1/approve".parse().unwrap(), &headers)
+        };
+        let (host, origin) = (("host", "127.0.0.1:9778"), ("origin", "http://127.0.0.1:9778"));
+        let browser = [("sec-fetch-site", "same-origin"), ("sec-ch-ua", "a"), ("cookie", "b"), ("referer", "c")];
+        assert_eq!(form(&[&[host, origin][..], &browser].concat()), None);
+        for other in [
+            &[host][..],
+            &[host, ("origin", "null")],
+            &[host, ("origin", "http://127.0.0.1:3000")],
+            &[host, ("origin", "http://evil.example")],
+            &[host, ("origin", "http://127.0.0.1:9778@evil.example")],
+            &[host, origin, origin],
+            &[host, origin, ("sec-fetch-site", "same-site")],
+            &[host, origin, ("sec-fetch-site", "cross-site")],
+            // A name of an attacker's that leads to this address.
+            &[("host", "evil.example:9778"), ("origin", "http://evil.example:9778")],
+            // A proxy on the host.
+            &[host, ("origin", "https://node.example")],
+            &[host, origin, ("x-forwarded-for", "10.0.0.7")],
+            &[host, origin, ("via", "1.1 proxy")],
+        ] {
+            assert!(form(other).is_some(), "{other:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The JSON API. Its description for programs is `openapi.yaml`, from which `/api/v1` and the names of parameters come.
 
 mod audit;
+pub(super) mod baseline_action;
 pub(super) mod baselines;
 pub(super) mod builders;
 mod calls;

@@ -1,0 +1,163 @@
+// Saves reloads: asks for the same page again, and changes what differs. All pages work without it.
+"use strict";
+
+const PERIOD = 5000;
+const DELAY = 200;
+
+let isPaused = false;
+let asked = 0;
+let timer = 0;
+
+const main = () => document.getElementById("main");
+
+/** Makes `old` like `fresh`, and keeps what is the same: focus, selection, opened details. */
+function morph(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || (old.id || "") !== (fresh.id || "")) {
+    old.replaceWith(fresh);
+    return;
+  }
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    old.nodeValue = fresh.nodeValue;
+    return;
+  }
+  const isKept = (name) => name === "open" || old.hasAttribute("data-kept");
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !isKept(name)) old.removeAttribute(name);
+  for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  // What is being typed stays.
+  if (old.matches("input, select") && old !== document.activeElement) {
+    if (old.type === "checkbox") old.checked = fresh.checked;
+    else if (old.value !== fresh.value) old.value = fresh.value;
+  }
+  const news = [...fresh.childNodes];
+  const olds = [...old.childNodes].filter((child) => !child.dataset?.added);
+  news.forEach((child, at) => (at < olds.length ? morph(olds[at], child) : old.append(child)));
+  olds.slice(news.length).forEach((child) => child.remove());
+}
+
+/** Shows a page of this daemon in place of the current one. */
+async function show(url) {
+  const number = ++asked;
+  let answer;
+  try {
+    answer = await fetch(url, { headers: { accept: "text/html" } });
+  } catch {
+    stale("The daemon does not answer.");
+    return;
+  }
+  if (!answer.ok && answer.status !== 404) {
+    stale(`The daemon answers ${answer.status}.`);
+    return;
+  }
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  // A later request has overtaken this one.
+  if (number !== asked || !fresh.getElementById("main")) return;
+  stale("");
+  document.title = fresh.title;
+  for (const id of ["host", "main"]) morph(document.getElementById(id), fresh.getElementById(id));
+  decorate();
+}
+
+/** Says that the page is old, until it is not. */
+function stale(text) {
+  let note = document.getElementById("stale");
+  if (!text) {
+    note?.remove();
+  } else if (!note) {
+    note = document.createElement("p");
+    note.id = "stale";
+    note.className = "notice";
+    note.setAttribute("role", "alert");
+    note.textContent = `${text} The page shows what it said last.`;
+    main().before(note);
+  }
+}
+
+function go(url, isReplaced) {
+  if (isReplaced) history.replaceState(null, "", url);
+  else history.pushState(null, "", url);
+  show(url);
+}
+
+/** Returns the address that a form would lead to, without empty fields. */
+function addressOf(form) {
+  const url = new URL(form.action);
+  const given = [...new FormData(form)].filter(([, value]) => value !== "");
+  url.search = new URLSearchParams(given).toString();
+  return url.href;
+}
+
+/** Adds the buttons that need a script. */
+function decorate() {
+  for (const pre of document.querySelectorAll("pre.copy:not(.has-button)")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.dataset.added = "1";
+    button.textContent = "Copy";
+    button.addEventListener("click", () => copy(pre, button));
+    pre.classList.add("has-button");
+    pre.append(button);
+  }
+}
+
+/** Copies a text, or selects it where the browser does not let pages copy: without TLS. */
+async function copy(pre, button) {
+  const code = pre.querySelector("code");
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(code);
+    button.textContent = "Selected";
+  }
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+}
+
+/** Whether a person is just reading or copying: then nothing moves. */
+function isBusy() {
+  const selection = getSelection();
+  return isPaused || document.hidden || (selection && !selection.isCollapsed && main().contains(selection.anchorNode));
+}
+
+function addPause() {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "pause";
+  button.setAttribute("aria-pressed", "false");
+  button.textContent = "Pause updates";
+  button.addEventListener("click", () => {
+    isPaused = !isPaused;
+    button.setAttribute("aria-pressed", String(isPaused));
+    if (!isPaused) show(location.href);
+  });
+  document.querySelector("header").append(button);
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-swap]");
+  if (!link || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  go(link.href, false);
+});
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-swap]")) return;
+  event.preventDefault();
+  clearTimeout(timer);
+  go(addressOf(event.target), true);
+});
+
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-swap]");
+  if (!form) return;
+  clearTimeout(timer);
+  timer = setTimeout(() => go(addressOf(form), true), DELAY);
+});
+
+addEventListener("popstate", () => show(location.href));
+
+document.addEventListener("visibilitychange", () => { if (!isBusy()) show(location.href); });
+
+addPause();
+decorate();
+setInterval(() => { if (!isBusy()) show(location.href); }, PERIOD);
