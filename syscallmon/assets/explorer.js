@@ -10,29 +10,49 @@ let timer = 0;
 
 const main = () => document.getElementById("main");
 
-/** Makes `old` like `fresh`, and keeps what is the same: focus, selection, opened details. */
+/** Makes `old` like `fresh`, and keeps what is the same: selection, opened details, what is being typed. */
 function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
-  if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || (old.id || "") !== (fresh.id || "")) {
-    old.replaceWith(fresh);
-    return;
-  }
   if (old.nodeType !== Node.ELEMENT_NODE) {
     old.nodeValue = fresh.nodeValue;
     return;
   }
-  const isKept = (name) => name === "open" || old.hasAttribute("data-kept");
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !isKept(name)) old.removeAttribute(name);
-  for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  // What is being typed stays.
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
   if (old.matches("input, select") && old !== document.activeElement) {
     if (old.type === "checkbox") old.checked = fresh.checked;
     else if (old.value !== fresh.value) old.value = fresh.value;
   }
-  const news = [...fresh.childNodes];
-  const olds = [...old.childNodes].filter((child) => !child.dataset?.added);
-  news.forEach((child, at) => (at < olds.length ? morph(olds[at], child) : old.append(child)));
-  olds.slice(news.length).forEach((child) => child.remove());
+  morphChildren(old, fresh);
+}
+
+/** Does the same for what is in both. Rows keep their elements when their order changes. */
+function morphChildren(old, fresh) {
+  const keyed = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  const skipAdded = (node) => {
+    while (node?.dataset?.added) node = node.nextSibling;
+    return node;
+  };
+  let at = skipAdded(old.firstChild);
+  for (const child of [...fresh.childNodes]) {
+    const same = child.id ? keyed.get(child.id) : at && !at.id && at.nodeName === child.nodeName ? at : null;
+    if (!same || same.nodeName !== child.nodeName) {
+      old.insertBefore(child, at);
+      continue;
+    }
+    if (same === at) at = skipAdded(at.nextSibling);
+    else old.insertBefore(same, at);
+    morph(same, child);
+  }
+  while (at) {
+    const next = skipAdded(at.nextSibling);
+    at.remove();
+    at = next;
+  }
 }
 
 /** Shows a page of this daemon in place of the current one. */
@@ -54,8 +74,10 @@ async function show(url) {
   if (number !== asked || !fresh.getElementById("main")) return;
   stale("");
   document.title = fresh.title;
+  const focused = document.activeElement;
   for (const id of ["host", "main"]) morph(document.getElementById(id), fresh.getElementById(id));
   decorate();
+  if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
 }
 
 /** Says that the page is old, until it is not. */

@@ -149,7 +149,7 @@ pub(super) fn thousands(number: u64) -> String {
 pub(super) fn rate(rate: f32) -> String {
     let rate = f64::from(rate);
     match rate {
-        rate if rate == 0.0 => "0".to_owned(),
+        rate if rate <= 0.0 || !rate.is_finite() => "0".to_owned(),
         rate if rate < 0.005 => "<0.01".to_owned(),
         rate if rate < 999.5 => three_digits(rate),
         rate if rate < 999.5e3 => three_digits(rate / 1e3) + "k",
@@ -182,6 +182,7 @@ pub(super) fn percent_encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::{extract::Query, http::Uri};
     use proptest::prelude::*;
 
     use super::*;
@@ -255,8 +256,8 @@ mod tests {
         fn encoded_text_is_plain_and_comes_back(text in "\\PC*") {
             let encoded = percent_encoded(&text);
             prop_assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)));
-            let uri: axum::http::Uri = format!("/?q={encoded}").parse().unwrap();
-            let axum::extract::Query(back) = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap();
+            let uri: Uri = format!("/?q={encoded}").parse().unwrap();
+            let Query(back) = Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap();
             prop_assert_eq!(&back, &[("q".to_owned(), text)]);
         }
     }
