@@ -9,6 +9,7 @@ mod containerd;
 mod cri;
 mod directories;
 mod docker;
+mod explorer;
 mod images;
 mod kubernetes;
 mod namespaces;
@@ -110,6 +111,8 @@ enum Environment {
     Profiles,
     /// containerd, Docker and Podman of Debian 12, 13 and unstable, each with runc and crun
     Runtimes,
+    /// The explorer in Chromium, with 1,000 workloads and hostile names; open for `--minutes`
+    Explorer,
 }
 
 /// Runs the verb.
@@ -149,6 +152,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
                 args.minutes.map(|minutes| (Duration::from_mins(minutes), args.trials)),
             ),
             Environment::Runtimes => check::runtimes(root, args.newest, args.write),
+            Environment::Explorer => explorer::check(root, args.minutes),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }
@@ -173,7 +177,7 @@ pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheu
 ///
 /// As for [`run`].
 pub fn ci(root: &Path) -> Result<()> {
-    let long = [Environment::Images, Environment::Profiles, Environment::Runtimes];
+    let long = [Environment::Images, Environment::Profiles, Environment::Runtimes, Environment::Explorer];
     let is_short = |kind: &Environment| !long.contains(kind);
     let environments = Environment::value_variants().iter().copied().filter(is_short).collect();
     let args = Args {

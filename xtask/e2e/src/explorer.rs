@@ -1,0 +1,82 @@
+//! The explorer in a real Chromium: a daemon with 1,000 workloads and 100,000 series, and hostile names.
+
+mod browser;
+mod workloads;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use syscallmon_testkit::{Cgroup, Daemon, Guarded, cgroup};
+use xtask_support::{shell, workspace};
+
+pub(crate) use self::browser::Browser;
+use crate::wait::wait_for;
+
+const TIMEOUT: Duration = Duration::from_mins(3);
+
+/// Calls of cgroups with `flagged` in their names are reported, and those of `learning` are learned.
+const POLICIES: &str = "\
+policies:
+- {name: reports, match: ['cgroup=~\"/syscallmon-explorer.*flagged.*\"'], allow: [getppid, exit_group]}
+- {name: learns, match: ['cgroup=~\"/syscallmon-explorer.*learning.*\"'], learn: {}}
+";
+
+/// Room for the workloads, and durations of some of their calls.
+const OPTIONS: [&str; 5] = [
+    "--web.listen-address=127.0.0.1:0",
+    "--alert.log=off",
+    "--capacity.cgroups=2048",
+    "--capacity.series=262144",
+    "--latency.syscalls=getppid,openat,fstat",
+];
+
+/// Runs the checks. Repeats the refresh for some minutes, or for a short time.
+pub(crate) fn check(root: &Path, minutes: Option<u64>) -> Result<()> {
+    let browser = Browser::installed(root)?;
+    let binary = crate::check::daemon(root)?;
+    let known_calls = example(root)?;
+    let work = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let mut daemon = start(&binary, work.path())?;
+    let mount = cgroup::mounts().into_iter().next().context("no cgroup hierarchy is mounted")?;
+    let parent = Cgroup::new(&mount, "syscallmon-explorer", "page")?;
+    workloads::populate(&known_calls, &parent)?;
+    daemon.wait_until_ready()?;
+    let _busy = workloads::busy(&parent)?;
+    wait_for("the series", TIMEOUT, || {
+        let (_, metrics) = daemon.get("/metrics")?;
+        let series = metrics.lines().find_map(|line| line.strip_prefix("syscallmon_series ")?.parse::<f64>().ok());
+        Ok(series.filter(|series| *series >= workloads::SERIES).map(drop))
+    })?;
+    let pictures = workspace::target_dir(root).join("explorer");
+    fs::create_dir_all(&pictures).with_context(|| format!("cannot make {}", pictures.display()))?;
+    let mut check = browser.script(include_str!("explorer/check.py"), work.path())?;
+    check.arg(format!("http://{}", daemon.address())).arg(&pictures).arg(minutes.unwrap_or_default().to_string());
+    let result = shell::run(&mut check, "the message above says what is wrong, and the screenshots show it");
+    eprintln!("screenshots: {}", pictures.display());
+    result
+}
+
+fn start(binary: &Path, work: &Path) -> Result<Daemon> {
+    let policies = work.join("policies");
+    fs::create_dir(&policies).context("cannot make the directory of policies")?;
+    fs::write(policies.join("all.yaml"), POLICIES).context("cannot write the policies")?;
+    let mut command = Command::new(binary);
+    command.arg("run").args(OPTIONS).arg("--policy.directory").arg(&policies);
+    command.arg("--state.directory").arg(work.join("state")).stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut daemon = Daemon::new(Guarded::spawn_bound(&mut command)?, TIMEOUT)?;
+    daemon.wait_until_ready()?;
+    Ok(daemon)
+}
+
+/// Returns the program that makes known calls.
+fn example(root: &Path) -> Result<PathBuf> {
+    let mut cargo = Command::new(workspace::cargo());
+    cargo.current_dir(root).args(["build", "--quiet", "--locked", "--package", "syscallmon"]);
+    shell::run(cargo.args(["--example", "known_calls"]), "the compiler's message is above")?;
+    Ok(workspace::target_dir(root).join("debug/examples/known_calls"))
+}
