@@ -101,7 +101,7 @@ fn promtool_finds_nothing_to_complain_about() {
 }
 
 #[test]
-fn the_api_and_the_landing_page_show_the_workload() {
+fn the_api_and_the_explorer_show_the_workload() {
     // Runs alone: other tests would push its first call out of the newest ones.
     let (daemon, cgroup) = (Daemon::start_alone(&latency::FLAGS), TestCgroup::new("<b>page"));
     // More calls than anything else on the host makes, so that it is the busiest workload.
@@ -144,13 +144,20 @@ fn the_api_and_the_landing_page_show_the_workload() {
     assert_eq!(first.expect("a first call")["comm"], "known_calls");
 
     let implementation = daemon.scrape().implementation("sys_enter").expect("a probe");
-    let (status, page) = daemon.get("/");
+    let id = workload["id"].as_str().unwrap();
+    let (status, list) = daemon.get(&format!("/?q={prefix}"));
     assert_eq!(status, 200);
-    assert!(page.contains(env!("CARGO_PKG_VERSION")) && page.contains(&implementation), "{page}");
-    assert!(page.contains("<b>errors</b> openat ENOENT 5, read EAGAIN 3"), "{page}");
-    assert!(page.contains("<b>denied</b> mkdirat 4") && page.contains("<b>mean duration</b> nanosleep"), "{page}");
+    assert!(list.contains(env!("CARGO_PKG_VERSION")) && list.contains(&implementation), "{list}");
+    assert!(list.contains("1 workload<") && list.contains(&format!("/workload/{id}")), "{list}");
+    let (status, page) = daemon.get(&format!("/workload/{id}"));
+    assert_eq!(status, 200);
+    for part in ["ENOENT 5", "EAGAIN 3", "<code>mkdirat</code>", "<code>nanosleep</code>", "known_calls (pid"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     let escaped = cgroup.label().replace('<', "&#60;").replace('>', "&#62;");
-    assert!(page.contains(&escaped) && !page.contains("<b>page"), "cgroup names are escaped: {page}");
+    for page in [list, page] {
+        assert!(page.contains(&escaped) && !page.contains("<b>page"), "cgroup names are escaped: {page}");
+    }
 }
 
 #[test]

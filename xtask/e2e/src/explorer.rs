@@ -35,8 +35,8 @@ const OPTIONS: [&str; 5] = [
     "--latency.syscalls=getppid,openat,fstat",
 ];
 
-/// Runs the checks. Repeats the refresh for some minutes, or for a short time.
-pub(crate) fn check(root: &Path, minutes: Option<u64>) -> Result<()> {
+/// Runs the checks. Keeps the page open for some minutes, or refreshes it a few times.
+pub(crate) fn check(root: &Path, minutes: Option<u64>, keep: bool) -> Result<()> {
     let browser = Browser::installed(root)?;
     let binary = crate::check::daemon(root)?;
     let known_calls = example(root)?;
@@ -57,8 +57,8 @@ pub(crate) fn check(root: &Path, minutes: Option<u64>) -> Result<()> {
     let mut check = browser.script(include_str!("explorer/check.py"), work.path())?;
     check.arg(format!("http://{}", daemon.address())).arg(&pictures).arg(minutes.unwrap_or_default().to_string());
     let result = shell::run(&mut check, "the message above says what is wrong, and the screenshots show it");
-    eprintln!("screenshots: {}", pictures.display());
-    result
+    let use_it = format!("screenshots: {}; the explorer: http://{}/", pictures.display(), daemon.address());
+    crate::finish(result, || daemon.log().join("\n"), &use_it, keep)
 }
 
 fn start(binary: &Path, work: &Path) -> Result<Daemon> {

@@ -152,7 +152,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
                 args.minutes.map(|minutes| (Duration::from_mins(minutes), args.trials)),
             ),
             Environment::Runtimes => check::runtimes(root, args.newest, args.write),
-            Environment::Explorer => explorer::check(root, args.minutes),
+            Environment::Explorer => explorer::check(root, args.minutes, args.keep),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }

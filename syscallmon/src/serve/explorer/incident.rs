@@ -12,7 +12,9 @@ use axum::{
 use super::{
     Asked, Missing, answer, find,
     frame::{Frame, now},
-    text::{Moment, Name, thousands},
+    text::{Moment, Name, times},
+    workload::program,
+    workloads::{calls_in_short, program_in_short},
 };
 use crate::{
     detect::{
@@ -36,7 +38,9 @@ const MISSING: Missing = Missing {
 #[template(path = "explorer/incident.html")]
 pub(super) struct IncidentPage {
     frame: Frame,
-    title: Name,
+    /// `mount, unshare, 3 more`.
+    title: String,
+    program: Option<Name>,
     severity: Severity,
     state: &'static str,
     started: Moment,
@@ -48,7 +52,8 @@ pub(super) struct IncidentPage {
     metadata: Vec<(&'static str, Name)>,
     /// The ancestors, the oldest first, and the process itself.
     tree: Vec<TreeLine>,
-    calls: Vec<CallLine>,
+    groups: Vec<Group>,
+    calls: usize,
     calls_omitted: u64,
     /// The exceptions as YAML, or why there are none.
     exception: Result<String, Name>,
@@ -65,24 +70,29 @@ struct TreeLine {
     command_line: Option<Name>,
 }
 
+/// Calls that were reported for the same reason.
+struct Group {
+    severity: Severity,
+    why: Name,
+    meaning: &'static str,
+    decision: Option<Name>,
+    runtime_default: &'static str,
+    calls: Vec<CallLine>,
+}
+
 /// An unexpected call.
 struct CallLine {
     id: StableId,
     is_chosen: bool,
     call: String,
-    severity: Severity,
     count: String,
     first: Moment,
-    why: Name,
-    meaning: &'static str,
-    decision: Option<Name>,
-    runtime_default: &'static str,
+    /// Its process, if that is another one than the incident's.
     by: Option<Name>,
 }
 
 /// What is reported: an incident, or a violation alone.
 struct Reported<'a> {
-    title: String,
     severity: Severity,
     state: &'static str,
     times: [std::time::SystemTime; 2],
@@ -131,11 +141,10 @@ pub(super) async fn of_violation(
 impl<'a> Reported<'a> {
     fn incident(incident: &'a Incident) -> Self {
         Self {
-            title: incident.message(),
             severity: incident.severity,
             state: match incident.state {
-                IncidentState::New | IncidentState::Grown | IncidentState::Repeated => "open",
-                IncidentState::Resolved => "resolved",
+                IncidentState::New | IncidentState::Grown | IncidentState::Repeated => "",
+                IncidentState::Resolved => "It is over.",
             },
             times: [incident.started, incident.last_seen],
             count: incident.count,
@@ -149,9 +158,8 @@ impl<'a> Reported<'a> {
 
     fn violation(violation: &'a Violation) -> Self {
         Self {
-            title: format!("{}: unexpected call {}", violation.workload, call_text(violation)),
             severity: violation.severity,
-            state: "recorded",
+            state: "",
             times: [violation.time, violation.last_seen],
             count: violation.count,
             workload: &violation.workload,
@@ -166,21 +174,24 @@ impl<'a> Reported<'a> {
 impl IncidentPage {
     fn new(view: &View, reported: &Reported, chosen: Option<StableId>, asked: Asked) -> Self {
         let [started, seen] = reported.times.map(|time| Moment::new(time, now(view)));
+        let number = reported.calls.len() as u64 + reported.calls_omitted;
         let ids: Vec<String> = reported.calls.iter().map(|call| call.id().to_string()).collect();
         Self {
             frame: asked.frame,
-            title: Name::sentence(&reported.title),
+            title: calls_in_short(reported.calls.iter().copied(), number),
+            program: reported.process.map(program_in_short),
             severity: reported.severity,
             state: reported.state,
             started,
             seen,
-            count: thousands(reported.count),
+            count: times(reported.count),
             workload: Name::short(&reported.workload.to_string()),
             workload_id: reported.workload.id(),
             is_workload_there: view.model.workloads().any(|(workload, _)| workload == reported.workload),
             metadata: reported.metadata.iter().map(|(label, value)| (label, Name::whole(value))).collect(),
             tree: tree(reported.process),
-            calls: reported.calls.iter().map(|call| CallLine::new(view, call, reported.process, chosen)).collect(),
+            groups: groups(view, reported, chosen),
+            calls: reported.calls.len(),
             calls_omitted: reported.calls_omitted,
             exception: exception(view, &reported.calls),
             command: format!("syscallmon policy allow {}", ids.join(" ")),
@@ -209,36 +220,58 @@ fn tree(process: Option<&Process>) -> Vec<TreeLine> {
     parents.chain([itself]).collect()
 }
 
-impl CallLine {
-    fn new(view: &View, violation: &Violation, root: Option<&Process>, chosen: Option<StableId>) -> Self {
-        let Violation { call, policy, reason, process, severity, .. } = violation;
+/// Returns the calls, those with the same reason together, in the order of the incident: the worst first.
+fn groups(view: &View, reported: &Reported, chosen: Option<StableId>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for violation in &reported.calls {
+        let new = Group::new(view, violation);
+        let call = CallLine::new(view, violation, reported.process, chosen);
+        match groups.iter_mut().find(|group| group.is_like(&new)) {
+            Some(group) => group.calls.push(call),
+            None => groups.push(Group { calls: vec![call], ..new }),
+        }
+    }
+    groups
+}
+
+impl Group {
+    fn new(view: &View, violation: &Violation) -> Self {
+        let Violation { call, policy, reason, severity, metadata, .. } = violation;
         let (why, meaning) = why(*reason, policy);
-        let other = process.as_ref().filter(|process| root.is_none_or(|root| root.pid != process.pid));
-        let by = other.map(|process| {
-            let command_line =
-                process.command_line.as_ref().map_or(String::new(), |line| format!(": {}", line.join(" ")));
-            Name::whole(&format!("{}{command_line}", super::workload::program(process)))
-        });
         let in_force = view.policies.iter().find(|known| known.name() == policy);
         let id = view.facts.calls.id(call.abi, call.syscall);
-        let decision = in_force
-            .zip(id)
-            .map(|(policy, id)| Name::whole(&policy.decision(&violation.metadata, id, &view.facts.calls).to_string()));
+        let decision =
+            in_force.zip(id).map(|(policy, id)| policy.decision(metadata, id, &view.facts.calls).to_string());
+        Self {
+            severity: *severity,
+            why: Name::whole(&why),
+            meaning,
+            decision: decision.as_deref().map(Name::whole),
+            runtime_default: if violation.runtime_default_allows { "allows" } else { "denies" },
+            calls: Vec::new(),
+        }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let key = |group: &Self| (group.severity, group.meaning, group.runtime_default);
+        key(self) == key(other) && self.why == other.why && self.decision == other.decision
+    }
+}
+
+impl CallLine {
+    fn new(view: &View, violation: &Violation, root: Option<&Process>, chosen: Option<StableId>) -> Self {
+        let process = violation.process.as_ref();
+        let other = process.filter(|process| root.is_none_or(|root| root.pid != process.pid));
+        let by = other.map(|process| {
+            let command_line = process.command_line.as_ref().map(|line| format!(": {}", line.join(" ")));
+            Name::whole(&format!("{}{}", program(process), command_line.unwrap_or_default()))
+        });
         Self {
             id: violation.id(),
             is_chosen: chosen == Some(violation.id()),
             call: call_text(violation),
-            severity: *severity,
-            count: thousands(violation.count),
+            count: times(violation.count),
             first: Moment::new(violation.time, now(view)),
-            why: Name::sentence(&why),
-            meaning,
-            decision,
-            runtime_default: if violation.runtime_default_allows {
-                "Docker's default seccomp profile would let it run."
-            } else {
-                "Docker's default seccomp profile would deny it."
-            },
             by,
         }
     }
@@ -248,20 +281,20 @@ impl CallLine {
 fn why(reason: Reason, policy: &str) -> (String, &'static str) {
     match reason {
         Reason::DenyList => (
-            format!("The deny list of policy {policy} has it."),
+            format!("The deny list of policy \u{201c}{policy}\u{201d} has it."),
             "Somebody decided that this workload must never make the call. Treat it as an attack until you know better.",
         ),
         Reason::NotAllowed => (
-            format!("Policy {policy} does not allow it."),
+            format!("Policy \u{201c}{policy}\u{201d} does not allow it."),
             "Ordinary programs of this kind do not need the call. A new version, a debugging session or an attacker may.",
         ),
         Reason::NotLearned => (
-            format!("The baseline of policy {policy} has not learned it."),
+            format!("The baseline of policy \u{201c}{policy}\u{201d} has not learned it."),
             "The workload did not make the call while it learned. Something new happens: a rare operation, a new \
              version, or an attacker.",
         ),
         Reason::Abi => (
-            format!("Policy {policy} allows no calls of this ABI."),
+            format!("Policy \u{201c}{policy}\u{201d} allows no calls of this ABI."),
             "A 64-bit program makes calls of another ABI. Hardly any program does, but it is a way around filters.",
         ),
         Reason::UnknownNumber => (

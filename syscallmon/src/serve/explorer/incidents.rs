@@ -12,16 +12,14 @@ use super::{
     frame::{Frame, now},
     query::{ListQuery, Pages},
     text::{Moment, Name, thousands},
+    workloads::{calls_in_short, program_in_short},
 };
 use crate::{
-    detect::{Incident, IncidentState, Severity, call_text},
+    detect::{Incident, IncidentState, Severity},
     serve::{Site, api::incidents::newest},
     stable_id::StableId,
     view::View,
 };
-
-/// Maximum calls that are named in a row.
-const CALLS: usize = 6;
 
 #[derive(Template)]
 #[template(path = "explorer/incidents.html")]
@@ -55,7 +53,8 @@ impl IncidentsPage {
         let has = query.filter();
         let is_chosen = |incident: &&Incident| {
             let (workload, message) = (incident.workload.to_string(), incident.message());
-            has(&[&workload, &message, incident.severity.name()])
+            let calls = incident.calls.iter().map(|call| call.call.syscall);
+            has(&[&[&*workload, &message, incident.severity.name()][..], &calls.collect::<Vec<_>>()].concat())
         };
         let mut chosen: Vec<&Incident> = newest(view).into_iter().filter(is_chosen).collect();
         let pages = query.page("/incidents", &mut chosen);
@@ -66,21 +65,16 @@ impl IncidentsPage {
 
 impl Row {
     fn new(view: &View, incident: &Incident) -> Self {
-        let mut calls: Vec<String> = incident.calls.iter().take(CALLS).map(|call| call_text(call)).collect();
-        let more = incident.number_of_calls().saturating_sub(calls.len() as u64);
-        if more > 0 {
-            calls.push(format!("{more} more"));
-        }
-        let process = incident.process.as_ref();
+        let calls = incident.calls.iter().map(AsRef::as_ref);
         Self {
             id: incident.id,
             severity: incident.severity,
             is_resolved: incident.state == IncidentState::Resolved,
             workload: Name::short(&incident.workload.to_string()),
             workload_id: incident.workload.id(),
-            calls: calls.join(", "),
+            calls: calls_in_short(calls, incident.number_of_calls()),
             count: thousands(incident.count),
-            program: process.map(|process| Name::short(process.exe.as_ref().unwrap_or(&process.comm))),
+            program: incident.process.as_ref().map(program_in_short),
             seen: Moment::new(incident.last_seen, now(view)),
         }
     }

@@ -32,6 +32,7 @@ pub(super) struct Column {
 /// The heading of a column, with the link that sorts by it.
 #[derive(Debug)]
 pub(super) struct Heading {
+    pub(super) key: &'static str,
     pub(super) label: &'static str,
     pub(super) link: String,
     /// Value of `aria-sort`.
@@ -120,6 +121,7 @@ impl ListQuery {
             let order = if is_sorted && is_descending == column.is_number { other(column) } else { "" };
             let changed = Self { sort: column.key.to_owned(), order: order.to_owned(), page: 1, ..self.clone() };
             Heading {
+                key: column.key,
                 label: column.label,
                 link: changed.link(path),
                 sorted: is_sorted.then_some(if is_descending { "descending" } else { "ascending" }),

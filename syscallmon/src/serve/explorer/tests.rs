@@ -244,7 +244,7 @@ async fn an_incident_says_who_did_what_why_and_what_to_do() {
     for part in [
         "mount",
         "pid 7, uid 0",
-        "Policy web does not allow it.",
+        "Policy \u{201c}web\u{201d} does not allow it.",
         "allow: [&#34;x86_64:mount&#34;]",
         "exceptions:",
         "syscallmon policy allow ",

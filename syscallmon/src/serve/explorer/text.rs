@@ -11,7 +11,6 @@ use crate::process::printable;
 
 /// Maximum characters of a name in a list, and on the page of its own.
 const SHORT: usize = 80;
-const SENTENCE: usize = 300;
 const LONG: usize = 4096;
 
 /// Hexadecimal digits from which a run of them is an id, and those that are shown of it.
@@ -32,11 +31,6 @@ impl Name {
         let whole = cut(text, LONG);
         let shown = cut(&short_ids(text), SHORT);
         Self { whole: Some(whole).filter(|whole| *whole != shown), shown }
-    }
-
-    /// Returns a sentence for a list.
-    pub(super) fn sentence(text: &str) -> Self {
-        Self { shown: cut(&short_ids(text), SENTENCE), whole: None }
     }
 
     /// Returns a text for the page that is about it: only the longest are cut.
@@ -143,6 +137,11 @@ pub(super) fn thousands(number: u64) -> String {
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits are ASCII")).collect();
     groups.join("\u{202f}")
+}
+
+/// Returns a number of times.
+pub(super) fn times(number: u64) -> String {
+    if number == 1 { "once".to_owned() } else { thousands(number) + " times" }
 }
 
 /// Returns a rate per second with three digits: `0.10`, `12.3`, `4.56k`.

@@ -117,6 +117,9 @@ impl WorkloadPage {
         let incidents = newest(view).into_iter().filter(|incident| incident.workload == *workload);
         let policy = view.policies.of(&totals.metadata).filter(|_| workload.is_one());
         let baseline = BaselineKey::of(&totals.metadata).and_then(|kind| BaselineLine::of(view, &kind, may_change));
+        let has_latency = totals.counts.durations.iter().next().is_some();
+        let mut headings = query.headings(&path, &COLUMNS);
+        headings.retain(|heading| has_latency || heading.key != "latency");
         Self {
             name: Name::whole(&workload.to_string()),
             is_gone: totals.is_gone(),
@@ -128,11 +131,11 @@ impl WorkloadPage {
             incidents: incidents.take(INCIDENTS).map(|incident| IncidentLine::new(view, incident)).collect(),
             policy: policy.map(|policy| PolicyLine::new(view, policy)),
             baseline,
-            headings: query.headings(&path, &COLUMNS),
+            headings,
             pages,
             rows,
             different_calls: totals.counts.calls.iter().count(),
-            has_latency: totals.counts.durations.iter().next().is_some(),
+            has_latency,
             profiles: if workload.is_one() { profiles(workload, &totals.metadata) } else { Vec::new() },
             path,
             frame,

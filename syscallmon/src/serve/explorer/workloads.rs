@@ -17,8 +17,9 @@ use super::{
     text::{Moment, Name, rate, thousands},
 };
 use crate::{
-    detect::{Incident, Severity},
+    detect::{Incident, Severity, Violation, call_text},
     model::Totals,
+    process::Process,
     serve::{Site, api::incidents::newest},
     stable_id::StableId,
     view::{Rate, Sums, View},
@@ -27,6 +28,9 @@ use crate::{
 
 /// Incidents above the table.
 const INCIDENTS: usize = 3;
+
+/// Calls of an incident that are named.
+const CALLS: usize = 5;
 
 const COLUMNS: [Column; 8] = [
     Column { key: "name", label: "Workload", is_number: false, width: 0 },
@@ -74,8 +78,11 @@ pub(super) struct Flagged {
 /// An incident in one line.
 pub(super) struct IncidentLine {
     pub(super) id: StableId,
-    pub(super) message: Name,
     pub(super) severity: Severity,
+    /// `mount, unshare, 3 more`.
+    pub(super) calls: String,
+    pub(super) program: Option<Name>,
+    pub(super) workload: Name,
     pub(super) seen: Moment,
 }
 
@@ -112,7 +119,9 @@ impl WorkloadsPage {
             order.then_with(|| left.text.cmp(&right.text)).then_with(|| left.id.cmp(&right.id))
         });
         let pages = query.page("/", &mut chosen);
-        let all = newest(view);
+        let mut all = newest(view);
+        // The newest of the worst.
+        all.sort_by_key(|incident| std::cmp::Reverse(incident.severity));
         Self {
             headings: query.headings("/", &COLUMNS),
             pages,
@@ -127,13 +136,31 @@ impl WorkloadsPage {
 
 impl IncidentLine {
     pub(super) fn new(view: &View, incident: &Incident) -> Self {
+        let calls = incident.calls.iter().map(AsRef::as_ref);
         Self {
             id: incident.id,
-            message: Name::sentence(&incident.message()),
             severity: incident.severity,
+            calls: calls_in_short(calls, incident.number_of_calls()),
+            program: incident.process.as_ref().map(program_in_short),
+            workload: Name::short(&incident.workload.to_string()),
             seen: Moment::new(incident.last_seen, now(view)),
         }
     }
+}
+
+/// Returns the names of the worst calls, of so many different ones.
+pub(super) fn calls_in_short<'a>(calls: impl Iterator<Item = &'a Violation>, all: u64) -> String {
+    let mut names: Vec<String> = calls.take(CALLS).map(call_text).collect();
+    let more = all.saturating_sub(names.len() as u64);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    names.join(", ")
+}
+
+/// Returns the program of a process.
+pub(super) fn program_in_short(process: &Process) -> Name {
+    Name::short(process.exe.as_ref().unwrap_or(&process.comm))
 }
 
 /// Returns the incidents of each workload.

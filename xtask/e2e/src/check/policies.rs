@@ -213,8 +213,11 @@ impl Scene<'_> {
                     || more.iter().any(|call| reported["syscall"] == *call);
             ensure!(is_meant && reported["count"] == 1, "nobody did this, or so often: {reported:#}");
         }
-        let page = self.exporter.get("/", &[])?;
-        ensure!(page.contains("bpf") && page.contains("runtime-default"), "the landing page does not show it");
+        let list = self.exporter.get("/incidents?q=bpf", &[])?;
+        let link = list.split("href=\"").find(|link| link.starts_with("/incident/"));
+        let link = link.and_then(|link| link.split('"').next()).context("the explorer does not list it")?;
+        let page = self.exporter.get(link, &[])?;
+        ensure!(page.contains("bpf") && page.contains("runtime-default"), "the explorer does not explain it");
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use crate::{
     snapshot::ErrorKey,
     stable_id::StableId,
     syscalls::Call,
-    view::{RecordedFirstCall, View},
+    view::View,
     workload::{REMAINDER, Workload},
 };
 
@@ -68,7 +68,8 @@ struct Known<'a> {
     denied: u64,
     mean: Option<Duration>,
     seen: Option<(Instant, Instant)>,
-    first: Option<&'a RecordedFirstCall>,
+    /// The process of the first call.
+    process: Option<&'a Process>,
     unexpected: Option<(StableId, Severity)>,
 }
 
@@ -121,13 +122,14 @@ impl<'a> Calls<'a> {
         // The newest comes first; the first call of the workload is the last.
         for first in view.first_calls.iter().filter(|first| first.workload == *workload) {
             if let Some((_, known)) = all.0.get_mut(&(first.syscall, first.abi)) {
-                known.first = Some(first);
+                known.process = Some(&first.process);
             }
         }
         for violation in view.violations.kept.iter().filter(|violation| violation.workload == *workload) {
             let known = all.at(violation.call);
             let new = (violation.id(), violation.severity);
             known.unexpected = Some(known.unexpected.filter(|(_, severity)| *severity >= new.1).unwrap_or(new));
+            known.process = known.process.or(violation.process.as_ref());
         }
         all
     }
@@ -137,9 +139,9 @@ impl Known<'_> {
     /// Whether a search finds it: by its name, ABI, errnos, or the program of its first call.
     fn searched<'b>(&'b self, call: &'b Call) -> Vec<&'b str> {
         let process = self
-            .first
+            .process
             .iter()
-            .flat_map(|first| std::iter::once(first.process.comm.as_str()).chain(first.process.exe.as_deref()));
+            .flat_map(|process| std::iter::once(process.comm.as_str()).chain(process.exe.as_deref()));
         let words = [call.syscall, call.abi].into_iter().chain(self.errnos.iter().map(|(errno, _)| *errno));
         let denied = (self.denied > 0).then_some("denied");
         let unexpected = self.unexpected.map(|_| "unexpected");
@@ -184,7 +186,7 @@ fn row(view: &View, call: Call, known: &Known) -> CallRow {
         latency: known.mean.map(latency),
         first: known.seen.map(|(first, _)| time(first)),
         last: known.seen.map(|(_, last)| time(last)),
-        process: known.first.map(|first| Name::short(&program(&first.process))),
+        process: known.process.map(|process| Name::short(&program(process))),
         unexpected: known.unexpected,
     }
 }
