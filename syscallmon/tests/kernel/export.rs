@@ -145,17 +145,17 @@ fn the_api_and_the_explorer_show_the_workload() {
 
     let implementation = daemon.scrape().implementation("sys_enter").expect("a probe");
     let id = workload["id"].as_str().unwrap();
-    let (status, list) = daemon.get(&format!("/?q={prefix}"));
+    let (status, overview) = daemon.get(&format!("/?q={prefix}"));
     assert_eq!(status, 200);
-    assert!(list.contains(env!("CARGO_PKG_VERSION")) && list.contains(&implementation), "{list}");
-    assert!(list.contains("1 workload<") && list.contains(&format!("/workload/{id}")), "{list}");
+    assert!(overview.contains(env!("CARGO_PKG_VERSION")) && overview.contains(&implementation), "{overview}");
+    assert!(overview.contains("1 workload<") && overview.contains(&format!("/workload/{id}")), "{overview}");
     let (status, page) = daemon.get(&format!("/workload/{id}"));
     assert_eq!(status, 200);
     for part in ["ENOENT 5", "EAGAIN 3", "<code>mkdirat</code>", "<code>nanosleep</code>", "known_calls (pid"] {
         assert!(page.contains(part), "{part}: {page}");
     }
     let escaped = cgroup.label().replace('<', "&#60;").replace('>', "&#62;");
-    for page in [list, page] {
+    for page in [overview, page] {
         assert!(page.contains(&escaped) && !page.contains("<b>page"), "cgroup names are escaped: {page}");
     }
 }

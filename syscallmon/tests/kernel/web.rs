@@ -123,7 +123,7 @@ fn times_and_errors_are_as_people_write_them() {
     let (status, body) = daemon.get("/api/v1/violations?since=soon");
     assert!(status == 400 && body.contains("expected a duration such as 10m"), "{body}");
     let (status, body) = daemon.get("/nothing");
-    assert!(status == 404 && body.contains("page not found"), "{body}");
+    assert!(status == 404 && body.contains("There is no such page"), "{body}");
     let (status, body) = daemon.get("/api/v1/nothing");
     assert!(status == 404 && body.contains(r#""error":"#), "{body}");
     let mut stream = TcpStream::connect(daemon.address()).unwrap();

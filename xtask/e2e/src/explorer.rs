@@ -15,7 +15,10 @@ use syscallmon_testkit::{Cgroup, Daemon, Guarded, cgroup};
 use xtask_support::{shell, workspace};
 
 pub(crate) use self::browser::Browser;
-use crate::wait::wait_for;
+use crate::{namespaces::Namespaces, wait::wait_for};
+
+/// The address in an environment.
+const ADDRESS: &str = "http://127.0.0.1:9778";
 
 const TIMEOUT: Duration = Duration::from_mins(3);
 
@@ -54,7 +57,7 @@ pub(crate) fn check(root: &Path, minutes: Option<u64>, keep: bool) -> Result<()>
     })?;
     let pictures = workspace::target_dir(root).join("explorer");
     fs::create_dir_all(&pictures).with_context(|| format!("cannot make {}", pictures.display()))?;
-    let mut check = browser.script(include_str!("explorer/check.py"), work.path())?;
+    let mut check = browser.script(Command::new("python3"), include_str!("explorer/check.py"), work.path())?;
     check.arg(format!("http://{}", daemon.address())).arg(&pictures).arg(minutes.unwrap_or_default().to_string());
     let result = shell::run(&mut check, "the message above says what is wrong, and the screenshots show it");
     let use_it = format!("screenshots: {}; the explorer: http://{}/", pictures.display(), daemon.address());
@@ -71,6 +74,19 @@ fn start(binary: &Path, work: &Path) -> Result<Daemon> {
     let mut daemon = Daemon::new(Guarded::spawn_bound(&mut command)?, TIMEOUT)?;
     daemon.wait_until_ready()?;
     Ok(daemon)
+}
+
+/// Takes pictures of the explorer of a daemon in these namespaces, at its usual address, into a directory.
+///
+/// # Errors
+///
+/// If Chromium cannot be installed or started, or shows an error.
+pub fn photograph(root: &Path, namespaces: &Namespaces, directory: &Path) -> Result<()> {
+    let browser = Browser::installed(root)?;
+    let work = tempfile::tempdir_in(workspace::target_dir(root)).context("cannot make a temporary directory")?;
+    let mut script =
+        browser.script(namespaces.command("python3"), include_str!("explorer/pictures.py"), work.path())?;
+    shell::run(script.arg(ADDRESS).arg(directory), "its message is above")
 }
 
 /// Returns the program that makes known calls.

@@ -19,9 +19,10 @@ mod prometheus;
 pub mod runtime_bases;
 mod servers;
 mod software;
+mod terminal;
 mod wait;
 
-pub use self::{check::SHOWN, programs::web_server};
+pub use self::{check::SHOWN, explorer::photograph, namespaces::Namespaces, programs::web_server, terminal::screen};
 
 use std::{
     path::Path,
@@ -38,8 +39,7 @@ use xtask_support::{
 };
 
 use self::{
-    containerd::Containerd, cri::Cri, directories::Directories, docker::Docker, kubernetes::Node,
-    namespaces::Namespaces, podman::Podman,
+    containerd::Containerd, cri::Cri, directories::Directories, docker::Docker, kubernetes::Node, podman::Podman,
 };
 
 /// Default number of pods that containerd runs.
@@ -159,12 +159,16 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs busy containers for some time, then calls `look` with the Prometheus that scraped them.
+/// Runs busy containers for some time, then calls `look` with the Prometheus that scraped them and their environment.
 ///
 /// # Errors
 ///
 /// If containerd or Prometheus do not start, or if `look` fails.
-pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheus) -> Result<()>) -> Result<()> {
+pub fn busy_containers(
+    root: &Path,
+    time: Duration,
+    look: impl FnOnce(&Prometheus, &Namespaces) -> Result<()>,
+) -> Result<()> {
     let directories = Directories::claim(root, "containerd", containerd::CGROUPS)?;
     let namespaces = Namespaces::start(root, &[(&directories.directory("containerd")?, containerd::ROOT)])?;
     let _containerd = Containerd::start(root, &namespaces, &directories)?;

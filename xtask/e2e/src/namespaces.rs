@@ -33,7 +33,7 @@ const NEEDS: &str =
     "this needs root, CAP_SYS_ADMIN, overlayfs and tmpfs; `cargo xtask setup --for e2e` installs the programs";
 
 /// Namespaces with a first process that only waits.
-pub(crate) struct Namespaces {
+pub struct Namespaces {
     unshare: Guarded,
     init: Pid,
     path: OsString,

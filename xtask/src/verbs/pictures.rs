@@ -1,6 +1,6 @@
-//! `cargo xtask pictures`: the dashboards, drawn for the documents from the data of a real Prometheus.
+//! `cargo xtask pictures`: the dashboards, the explorer and `top`, drawn for the documents from real data.
 //!
-//! Grafana does not draw them, and each picture says so. The pictures show the answers to the panels' queries.
+//! Grafana does not draw the dashboards, and each picture says so. They show the answers to the panels' queries.
 
 use std::{
     fs,
@@ -14,7 +14,10 @@ use syscallmon_generate::{
     pictures::{self, Answer, Drawn},
 };
 use syscallmon_testkit::Prometheus;
-use xtask_support::setup::{self, Purpose};
+use xtask_support::{
+    setup::{self, Purpose},
+    workspace,
+};
 
 const DIRECTORY: &str = "docs/pictures";
 /// The most informative rows of each dashboard, so that a picture fits on a screen.
@@ -28,11 +31,15 @@ const ROWS: [(&str, &[&str]); 4] = [
 const STEP: f64 = 5.0;
 const INTERVAL: &str = "20s";
 
+/// Rows and columns of the terminal of `top`, and how long it draws: some samples.
+const TERMINAL: (u16, u16) = (18, 104);
+const DRAWING: Duration = Duration::from_secs(10);
+
 /// Arguments of `cargo xtask pictures`.
 #[derive(clap::Args)]
 pub struct Args {
     /// For how long there is something to see
-    #[arg(long, value_name = "SECONDS", default_value_t = 240)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 420)]
     seconds: u64,
 }
 
@@ -43,7 +50,13 @@ pub struct Args {
 /// If containerd or Prometheus do not start, or a picture cannot be written.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     setup::ensure(root, Purpose::E2e)?;
-    syscallmon_e2e::busy_containers(root, Duration::from_secs(args.seconds), |prometheus| {
+    syscallmon_e2e::busy_containers(root, Duration::from_secs(args.seconds), |prometheus, namespaces| {
+        let directory = root.join(DIRECTORY);
+        fs::create_dir_all(&directory).with_context(|| format!("cannot create {DIRECTORY}"))?;
+        syscallmon_e2e::photograph(root, namespaces, &directory)?;
+        let top = format!("{} top", workspace::target_dir(root).join("debug/syscallmon").display());
+        let screen = syscallmon_e2e::screen(namespaces, &top, TERMINAL, DRAWING)?;
+        fs::write(directory.join("top.svg"), screen).context("cannot write top.svg")?;
         let end = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs_f64();
         let shown = Shown { prometheus, range: [end - args.seconds as f64, end, STEP], seconds: args.seconds };
         dashboards::all().iter().try_for_each(|dashboard| shown.picture(root, dashboard))

@@ -118,9 +118,11 @@ pub fn exceptions(violations: &[ReportedCall], policies: &[PolicyInForce]) -> Re
     let mut exceptions: Vec<Exception> = exceptions.into_values().collect();
     let mut names: BTreeSet<String> = policies.iter().map(|policy| policy.name.clone()).collect();
     for exception in exceptions.iter_mut().filter(|exception| exception.is_new_policy) {
-        // One more than there are names.
-        let free = (1..names.len() + 2).map(|number| numbered(&exception.name, number));
-        exception.name = free.into_iter().find(|name| !names.contains(name)).expect("one name of them is free");
+        let mut number = 1;
+        while names.contains(&numbered(&exception.name, number)) {
+            number += 1;
+        }
+        exception.name = numbered(&exception.name, number);
         names.insert(exception.name.clone());
     }
     Ok(exceptions)

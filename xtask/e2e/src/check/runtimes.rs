@@ -95,7 +95,7 @@ pub(crate) fn busy(
     directories: &Directories,
     cri: &Cri,
     time: Duration,
-    look: impl FnOnce(&Prometheus) -> Result<()>,
+    look: impl FnOnce(&Prometheus, &Namespaces) -> Result<()>,
 ) -> Result<()> {
     // The pictures do not show other workloads of the machine.
     let exporter = Exporter::start_with(root, namespaces, directories, &["--workload.keep=namespace=\"shop\""])?;
@@ -112,7 +112,7 @@ pub(crate) fn busy(
         shown.act()?;
         thread::sleep(Duration::from_secs(20));
     }
-    look(&exporter.prometheus)
+    look(&exporter.prometheus, namespaces)
 }
 
 fn uid(number: u32) -> String {

@@ -29,12 +29,11 @@ impl Browser {
         Ok(Self(tools))
     }
 
-    /// Returns a command that runs a script with both. The script is written below `work`.
-    pub(crate) fn script(&self, text: &str, work: &Path) -> Result<Command> {
+    /// Returns a command that runs a script with both, by this Python. The script is written below `work`.
+    pub(crate) fn script(&self, mut python: Command, text: &str, work: &Path) -> Result<Command> {
         let path = work.join("script.py");
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut command = Command::new("python3");
-        command.env("PYTHONPATH", &self.0).env("PYTHONDONTWRITEBYTECODE", "1").arg(&path);
-        Ok(command)
+        python.env("PYTHONPATH", &self.0).env("PYTHONDONTWRITEBYTECODE", "1").arg(&path);
+        Ok(python)
     }
 }
