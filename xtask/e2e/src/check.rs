@@ -5,6 +5,7 @@ mod cluster;
 mod dashboards;
 mod enforced;
 mod events;
+mod explorer;
 mod exporter;
 mod fresh;
 mod hostile;
@@ -22,6 +23,7 @@ mod workloads;
 
 pub use self::runtimes::SHOWN;
 pub(super) use self::{
+    explorer::explorer,
     exporter::{Exporter, binary as daemon},
     kubernetes::kubernetes,
     operations::{quiet, table},

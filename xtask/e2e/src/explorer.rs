@@ -14,8 +14,8 @@ use anyhow::{Context, Result};
 use syscallmon_testkit::{Cgroup, Daemon, Guarded, cgroup};
 use xtask_support::{shell, workspace};
 
-pub(crate) use self::browser::Browser;
-use crate::{namespaces::Namespaces, wait::wait_for};
+use self::browser::Browser;
+use crate::{check, namespaces::Namespaces, wait::wait_for};
 
 /// The address in an environment.
 const ADDRESS: &str = "http://127.0.0.1:9778";
@@ -38,30 +38,52 @@ const OPTIONS: [&str; 5] = [
     "--latency.syscalls=getppid,openat,fstat",
 ];
 
-/// Runs the checks. Keeps the page open for some minutes, or refreshes it a few times.
-pub(crate) fn check(root: &Path, minutes: Option<u64>, keep: bool) -> Result<()> {
-    let browser = Browser::installed(root)?;
-    let binary = crate::check::daemon(root)?;
-    let known_calls = example(root)?;
-    let work = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let mut daemon = start(&binary, work.path())?;
-    let mount = cgroup::mounts().into_iter().next().context("no cgroup hierarchy is mounted")?;
-    let parent = Cgroup::new(&mount, "syscallmon-explorer", "page")?;
-    workloads::populate(&known_calls, &parent)?;
-    daemon.wait_until_ready()?;
-    let _busy = workloads::busy(&parent)?;
-    wait_for("the series", TIMEOUT, || {
-        let (_, metrics) = daemon.get("/metrics")?;
-        let series = metrics.lines().find_map(|line| line.strip_prefix("syscallmon_series ")?.parse::<f64>().ok());
-        Ok(series.filter(|series| *series >= workloads::SERIES).map(drop))
-    })?;
-    let pictures = workspace::target_dir(root).join("explorer");
-    fs::create_dir_all(&pictures).with_context(|| format!("cannot make {}", pictures.display()))?;
-    let mut check = browser.script(Command::new("python3"), include_str!("explorer/check.py"), work.path())?;
-    check.arg(format!("http://{}", daemon.address())).arg(&pictures).arg(minutes.unwrap_or_default().to_string());
-    let result = shell::run(&mut check, "the message above says what is wrong, and the screenshots show it");
-    let use_it = format!("screenshots: {}; the explorer: http://{}/", pictures.display(), daemon.address());
-    crate::finish(result, || daemon.log().join("\n"), &use_it, keep)
+/// A daemon with many workloads, and a browser.
+pub(crate) struct Explorer {
+    browser: Browser,
+    daemon: Daemon,
+    work: tempfile::TempDir,
+    // Dropped last, with their processes.
+    _busy: Guarded,
+    _workloads: Cgroup,
+}
+
+impl Explorer {
+    /// Starts the daemon, and waits until it has counted all workloads.
+    pub(crate) fn start(root: &Path) -> Result<Self> {
+        let browser = Browser::installed(root)?;
+        let binary = check::daemon(root)?;
+        let known_calls = example(root)?;
+        let work = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let daemon = start(&binary, work.path())?;
+        let mount = cgroup::mounts().into_iter().next().context("no cgroup hierarchy is mounted")?;
+        let parent = Cgroup::new(&mount, "syscallmon-explorer", "page")?;
+        workloads::populate(&known_calls, &parent)?;
+        let busy = workloads::busy(&parent)?;
+        wait_for("the series", TIMEOUT, || {
+            let (_, metrics) = daemon.get("/metrics")?;
+            let series = metrics.lines().find_map(|line| line.strip_prefix("syscallmon_series ")?.parse::<f64>().ok());
+            Ok(series.filter(|series| *series >= workloads::SERIES).map(drop))
+        })?;
+        Ok(Self { browser, daemon, work, _busy: busy, _workloads: parent })
+    }
+
+    /// Returns a command that runs a script in Python with the browser, and has the URL as its first argument.
+    pub(crate) fn script(&self, text: &str) -> Result<Command> {
+        let mut script = self.browser.script(Command::new("python3"), text, self.work.path())?;
+        script.arg(self.url());
+        Ok(script)
+    }
+
+    /// Returns the URL of the explorer.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.daemon.address())
+    }
+
+    /// Returns the log of the daemon.
+    pub(crate) fn log(&self) -> String {
+        self.daemon.log().join("\n") + "\n"
+    }
 }
 
 fn start(binary: &Path, work: &Path) -> Result<Daemon> {

@@ -39,7 +39,8 @@ use xtask_support::{
 };
 
 use self::{
-    containerd::Containerd, cri::Cri, directories::Directories, docker::Docker, kubernetes::Node, podman::Podman,
+    containerd::Containerd, cri::Cri, directories::Directories, docker::Docker, explorer::Explorer, kubernetes::Node,
+    podman::Podman,
 };
 
 /// Default number of pods that containerd runs.
@@ -152,7 +153,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
                 args.minutes.map(|minutes| (Duration::from_mins(minutes), args.trials)),
             ),
             Environment::Runtimes => check::runtimes(root, args.newest, args.write),
-            Environment::Explorer => explorer::check(root, args.minutes, args.keep),
+            Environment::Explorer => explorer(root, args.minutes, args.keep),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }
@@ -235,6 +236,16 @@ fn docker(root: &Path, keep: bool) -> Result<()> {
 fn podman(root: &Path, keep: bool) -> Result<()> {
     let podman = Podman::start(root)?;
     finish(check::podman(root, &podman), String::new, &format!("{} podman", podman.how_to_enter()), keep)
+}
+
+fn explorer(root: &Path, minutes: Option<u64>, keep: bool) -> Result<()> {
+    let explorer = Explorer::start(root)?;
+    finish(
+        check::explorer(root, &explorer, minutes),
+        || explorer.log(),
+        &format!("a browser: {}", explorer.url()),
+        keep,
+    )
 }
 
 /// Prints the logs after a failure. With `keep`, leaves the environment up until the user ends it.
