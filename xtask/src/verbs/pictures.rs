@@ -32,7 +32,7 @@ const STEP: f64 = 5.0;
 const INTERVAL: &str = "20s";
 
 /// Rows and columns of the terminal of `top`, and how long it draws: some samples.
-const TERMINAL: (u16, u16) = (18, 104);
+const TERMINAL: (u16, u16) = (12, 104);
 const DRAWING: Duration = Duration::from_secs(10);
 
 /// Arguments of `cargo xtask pictures`.

@@ -24,6 +24,7 @@ use crate::{
     process::Process,
     serve::Site,
     stable_id::StableId,
+    syscalls::{Call, IO_URING},
     view::View,
     workload::{Labels, Workload},
 };
@@ -237,7 +238,7 @@ fn groups(view: &View, reported: &Reported, chosen: Option<StableId>) -> Vec<Gro
 impl Group {
     fn new(view: &View, violation: &Violation) -> Self {
         let Violation { call, policy, reason, severity, metadata, .. } = violation;
-        let (why, meaning) = why(*reason, policy);
+        let (why, meaning) = why(*reason, policy, *call);
         let in_force = view.policies.iter().find(|known| known.name() == policy);
         let id = view.facts.calls.id(call.abi, call.syscall);
         let decision =
@@ -278,7 +279,7 @@ impl CallLine {
 }
 
 /// Returns why a call was reported, and what that means.
-fn why(reason: Reason, policy: &str) -> (String, &'static str) {
+fn why(reason: Reason, policy: &str, call: Call) -> (String, &'static str) {
     match reason {
         Reason::DenyList => (
             format!("The deny list of policy \u{201c}{policy}\u{201d} has it."),
@@ -292,6 +293,10 @@ fn why(reason: Reason, policy: &str) -> (String, &'static str) {
             format!("The baseline of policy \u{201c}{policy}\u{201d} has not learned it."),
             "The workload did not make the call while it learned. Something new happens: a rare operation, a new \
              version, or an attacker.",
+        ),
+        Reason::Abi if call.abi == IO_URING => (
+            format!("Policy \u{201c}{policy}\u{201d} allows no io_uring operations."),
+            "They do the work of system calls where seccomp does not see it. Few programs need them.",
         ),
         Reason::Abi => (
             format!("Policy \u{201c}{policy}\u{201d} allows no calls of this ABI."),

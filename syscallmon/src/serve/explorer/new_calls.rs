@@ -97,7 +97,8 @@ impl NewPage {
         let from = now(view).checked_sub(since).unwrap_or(SystemTime::UNIX_EPOCH);
         let (mut found, mut workloads) = (Vec::new(), Vec::new());
         let has = query.filter();
-        for (workload, totals) in view.model.workloads() {
+        // Not those that stand for several.
+        for (workload, totals) in view.model.workloads().filter(|(workload, _)| workload.is_one()) {
             let text = workload.to_string();
             let about = about(totals).unwrap_or_default();
             add_calls(view, (workload, totals), from, |call| has(&[&text, about, call.syscall, call.abi]), &mut found);

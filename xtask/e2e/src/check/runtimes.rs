@@ -112,6 +112,12 @@ pub(crate) fn busy(
         shown.act()?;
         thread::sleep(Duration::from_secs(20));
     }
+    // What an intruder does; the container may not.
+    let [_, batch, ..] = containers.as_slice() else { bail!("too few containers") };
+    let _ = cri.exec(batch, &["sh", "-c", "mount -t tmpfs none /tmp; unshare -n true; chroot /proc/1/root id; true"]);
+    wait_for("the incident", super::TIMEOUT, || {
+        Ok(exporter.get("/incidents?q=batch", &[])?.contains("/incident/").then_some(()))
+    })?;
     look(&exporter.prometheus, namespaces)
 }
 

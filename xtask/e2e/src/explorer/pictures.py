@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 URL, DIRECTORY = sys.argv[1], Path(sys.argv[2])
-QUALITY = 82
+QUALITY = 76
 
 
 def first(page, path, start):
@@ -19,13 +19,13 @@ def main():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         page = browser.new_page()
-        incident = first(page, "/incidents", "/incident/")
+        incident = first(page, "/incidents?q=batch", "/incident/")
         workload = first(page, "/?q=web-0", "/workload/")
         for name, path, width, height, scheme in [
-            ("explorer", "/", 1180, 560, "light"),
+            ("explorer", "/?q=shop", 1180, 560, "light"),
             ("explorer-workload", workload, 1180, 900, "dark"),
             ("explorer-incident", incident, 1180, 1000, "light"),
-            ("explorer-phone", "/", 360, 640, "light"),
+            ("explorer-phone", "/?q=shop", 360, 640, "light"),
         ]:
             context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
             page = context.new_page()
