@@ -15,7 +15,7 @@ use syscallmon_testkit::{Cgroup, Daemon, Guarded, cgroup};
 use xtask_support::{shell, workspace};
 
 use self::browser::Browser;
-use crate::{check, namespaces::Namespaces, wait::wait_for};
+use crate::{namespaces::Namespaces, wait::wait_for};
 
 /// The address in an environment.
 const ADDRESS: &str = "http://127.0.0.1:9778";
@@ -49,13 +49,12 @@ pub(crate) struct Explorer {
 }
 
 impl Explorer {
-    /// Starts the daemon, and waits until it has counted all workloads.
-    pub(crate) fn start(root: &Path) -> Result<Self> {
+    /// Starts this daemon, and waits until it has counted all workloads.
+    pub(crate) fn start(root: &Path, binary: &Path) -> Result<Self> {
         let browser = Browser::installed(root)?;
-        let binary = check::daemon(root)?;
         let known_calls = example(root)?;
         let work = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let daemon = start(&binary, work.path())?;
+        let daemon = start(binary, work.path())?;
         let mount = cgroup::mounts().into_iter().next().context("no cgroup hierarchy is mounted")?;
         let parent = Cgroup::new(&mount, "syscallmon-explorer", "page")?;
         workloads::populate(&known_calls, &parent)?;

@@ -239,7 +239,7 @@ fn podman(root: &Path, keep: bool) -> Result<()> {
 }
 
 fn explorer(root: &Path, minutes: Option<u64>, keep: bool) -> Result<()> {
-    let explorer = Explorer::start(root)?;
+    let explorer = Explorer::start(root, &check::daemon(root)?)?;
     finish(
         check::explorer(root, &explorer, minutes),
         || explorer.log(),
