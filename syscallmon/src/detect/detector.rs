@@ -72,6 +72,8 @@ pub struct Detector {
     cache: MetadataCache,
     /// The policy of each workload, valid while its metadata stay the same.
     watched: HashMap<Workload, WorkloadPolicy>,
+    /// The generation of `cache` at the last tick.
+    generation: u64,
     waiting: WaitingCalls,
     provisional: Provisional,
     /// Whether all cgroups of the host are visible, so that an invisible one is reported.
@@ -107,6 +109,7 @@ impl Detector {
             calls,
             cache,
             watched: HashMap::new(),
+            generation: 0,
             waiting: WaitingCalls::new(),
             provisional: Provisional::new(),
             sees_all: false,
@@ -426,7 +429,6 @@ impl Detector {
 
     /// Applies changed policies, advances learning, and removes old state. Must be called after each snapshot.
     pub fn tick(&mut self, model: &Model, at: Instant, now: SystemTime) {
-        self.watched.retain(|workload, _| model.has(workload));
         self.apply_facts(model, now);
         self.update_usage(model);
         for baseline in self.baselines.tick(at, now) {

@@ -67,6 +67,7 @@ impl MappedArray {
     ///
     /// When the index is outside the array.
     #[expect(clippy::cast_ptr_alignment, reason = "mappings start at a multiple of 8")]
+    #[inline]
     pub(super) fn u64(&self, index: usize) -> &AtomicU64 {
         let words = self.memory.as_mut_ptr().cast::<u64>();
         assert!(index < self.memory.len() / size_of::<u64>(), "word {index} is outside the map");

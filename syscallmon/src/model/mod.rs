@@ -288,6 +288,11 @@ impl Model {
         Some(Delta::new(named.clone(), totals.cgroup_id, &totals.counts))
     }
 
+    /// Returns every workload and its totals, sorted. Unchanged totals stay the same [`Arc`] if another one holds it.
+    pub fn all(&self) -> impl Iterator<Item = (&Workload, &Arc<Totals>)> {
+        self.view.all()
+    }
+
     /// Returns the metadata of a workload.
     #[must_use]
     pub fn metadata(&self, workload: &Workload) -> Option<&Labels> {

@@ -1,6 +1,11 @@
 //! Labels of workloads: those that identify them, and further metadata.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -95,8 +100,21 @@ impl TryFrom<String> for Label {
 }
 
 /// Labels and their values, sorted; no value is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, Eq, PartialOrd, Ord)]
 pub struct Labels(Arc<[(Label, Arc<str>)]>);
+
+impl PartialEq for Labels {
+    /// Compares texts only if the two are not the same allocation, as they mostly are.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl Labels {
     /// Returns these labels without empty ones.

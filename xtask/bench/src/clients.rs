@@ -183,10 +183,11 @@ impl Files {
         let directory = host.scratch.join("clients");
         let policies = directory.join("policies");
         fs::create_dir_all(&policies).with_context(|| format!("cannot make {}", policies.display()))?;
-        // A critical call does not wait for others of its incident.
+        // A critical call does not wait for others of its incident, if it is the first: so the policy allows what the
+        // process calls besides.
         let policy = format!(
             "policies:\n  - name: bench\n    severity: critical\n    match: [{{cgroup: \"{label}/first-*\"}}]\n    \
-             allow: [\"@default\"]\n"
+             allow: [\"@default\", \"@basic-io\", \"@signal\"]\n"
         );
         fs::write(policies.join("bench.yaml"), policy).context("cannot write the policy")?;
         let files = Self { directory, label: label.to_owned() };

@@ -31,7 +31,7 @@ pub(super) fn measure(host: &Host) -> Result<Report> {
     let figures = vec![
         Figure::new("idle: CPU", cpu_share(host)? * 100.0, Unit::Percent).at_most(0.3),
         Figure::new("start to attached", start, Unit::Milliseconds).at_most(300.0),
-        Figure::new("size of the binary", size, Unit::Bytes).at_most(20e6),
+        Figure::new("size of the binary", size, Unit::Bytes).at_most(18e6),
     ];
     Ok(Report { figures, ..Report::default() })
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -18,24 +19,41 @@ use crate::{
 
 impl Detector {
     /// Applies new metadata of workloads, lets their kinds learn, and judges all calls again of workloads with another
-    /// policy or baseline.
+    /// policy or baseline. Forgets workloads that the model does not have.
     pub(super) fn apply_facts(&mut self, model: &Model, now: SystemTime) {
-        let workloads: Vec<Workload> = self.watched.keys().cloned().collect();
-        for workload in workloads {
-            let Some(metadata) = model.metadata(&workload).cloned() else { continue };
-            let named = ResolvedWorkload { workload, metadata };
-            self.watch(&named);
-            self.look_for_stops(model, &named.workload);
-            let judged_by = self.judged_by_now(model, &named, now);
-            let Some(watched) = self.watched.get_mut(&named.workload) else { continue };
-            let is_due = watched.is_to_be_judged_anew(&judged_by, &self.baselines);
-            watched.judged_by = Some(judged_by);
-            if is_due {
-                self.judge_anew(model, &named, now);
+        let generation = self.cache.generation();
+        let has_new_names = std::mem::replace(&mut self.generation, generation) != generation;
+        let (mut known, mut changed) = (0, Vec::new());
+        for (workload, totals) in model.all() {
+            let Some(watched) = self.watched.get_mut(workload) else { continue };
+            known += 1;
+            if !watched.is_settled(totals) || has_new_names {
+                watched.totals = Some(Arc::clone(totals));
+                changed.push(workload);
             }
         }
-        let watched = &self.watched;
-        self.provisional.retain(|workload| watched.contains_key(workload));
+        if known < self.watched.len() {
+            self.watched.retain(|workload, _| model.has(workload));
+            let watched = &self.watched;
+            self.provisional.retain(|workload| watched.contains_key(workload));
+        }
+        for workload in changed {
+            self.apply_facts_of(model, workload, now);
+        }
+    }
+
+    fn apply_facts_of(&mut self, model: &Model, workload: &Workload, now: SystemTime) {
+        let Some(metadata) = model.metadata(workload).cloned() else { return };
+        let named = ResolvedWorkload { workload: workload.clone(), metadata };
+        self.watch(&named);
+        self.look_for_stops(model, workload);
+        let judged_by = self.judged_by_now(model, &named, now);
+        let Some(watched) = self.watched.get_mut(workload) else { return };
+        let is_due = watched.is_to_be_judged_anew(&judged_by, &self.baselines);
+        watched.judged_by = Some(judged_by);
+        if is_due {
+            self.judge_anew(model, &named, now);
+        }
     }
 
     /// Notes in the baseline of a workload that one of its containers has ended.

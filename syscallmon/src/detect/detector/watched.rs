@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     detect::{BaselineKey, Baselines, Policies, Policy},
+    model::Totals,
     workload::{Label, Labels, MetadataCache, Workload, providers::ProviderName},
 };
 
@@ -23,6 +24,9 @@ pub(super) struct WorkloadPolicy {
     pub(super) judged_by: Option<JudgedBy>,
     /// Number of its containers that had ended at the last tick; `None` before the first.
     pub(super) stops: Option<u64>,
+    /// Its totals at the last tick; `None` before the first, and after other policies. The model copies totals that are
+    /// shared before it changes them, so the same totals are unchanged.
+    pub(super) totals: Option<Arc<Totals>>,
 }
 
 /// The basis of a judgement.
@@ -70,7 +74,7 @@ impl WorkloadPolicy {
         let stops = before.as_ref().and_then(|before| before.stops);
         let judged_by = before.and_then(|before| before.judged_by);
         let judged_by = judged_by.filter(|judged| is_same_container || judged.is_without_baseline());
-        Self { metadata, policy, baseline_key, has_owner, judged_by, stops }
+        Self { metadata, policy, baseline_key, has_owner, judged_by, stops, totals: None }
     }
 
     /// Applies other policies from now on. Earlier calls keep the judgement by the policy of their time, unless
@@ -79,6 +83,14 @@ impl WorkloadPolicy {
         (self.policy, self.baseline_key) = selected(workload, &self.metadata, policies);
         let is_missing = |judged: &JudgedBy| self.baseline_key.is_some() && judged.is_without_baseline();
         self.judged_by = self.judged_by.take().filter(is_missing);
+        self.totals = None;
+    }
+
+    /// Whether nothing can have changed since the last tick that a judgement depends on, besides the names of its
+    /// containers: it learns nothing, and has these totals.
+    pub(super) fn is_settled(&self, totals: &Arc<Totals>) -> bool {
+        let is_same = self.totals.as_ref().is_some_and(|known| Arc::ptr_eq(known, totals));
+        is_same && self.has_owner && self.baseline_key.is_none()
     }
 
     /// Returns the key of its baseline, once it is certain.

@@ -5,11 +5,11 @@ use std::{
     ffi::OsStr,
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     thread,
     time::Duration,
 };
 
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use syscallmon_testkit::{self as testkit, Guarded, usage::Memory};
 
 use super::Scrape;
@@ -25,6 +25,9 @@ pub(crate) fn syscallmon() -> Command {
 }
 
 /// Daemons with small tables need the host alone, because cgroups of other tests would fill the tables.
+///
+/// A test may start a second daemon while another test waits to be alone. So claims that are shared are recursive: with
+/// the lock of the standard library, both tests would wait for ever.
 static HOST: RwLock<()> = RwLock::new(());
 
 /// Locks out daemons that need the host alone, or all other daemons.
@@ -40,7 +43,7 @@ pub(crate) struct HostClaim(Claim);
 
 /// Waits until no daemon needs the host alone.
 pub(crate) fn claim_host() -> HostClaim {
-    HostClaim(Claim::Shared(HOST.read().unwrap_or_else(PoisonError::into_inner)))
+    HostClaim(Claim::Shared(HOST.read_recursive()))
 }
 
 /// A serving daemon. Dropping it kills it.
@@ -62,12 +65,12 @@ impl Daemon {
 
     /// Does the same by a command that must listen on a free port.
     pub(crate) fn start_command_alone(command: &mut Command) -> Self {
-        Self::start_with(Claim::Alone(HOST.write().unwrap_or_else(PoisonError::into_inner)), command)
+        Self::start_with(Claim::Alone(HOST.write()), command)
     }
 
     /// Starts one by a command that must listen on a free port.
     pub(crate) fn start_command(command: &mut Command) -> Self {
-        Self::start_with(Claim::Shared(HOST.read().unwrap_or_else(PoisonError::into_inner)), command)
+        Self::start_with(Claim::Shared(HOST.read_recursive()), command)
     }
 
     fn start_with(claim: Claim, command: &mut Command) -> Self {
@@ -78,7 +81,7 @@ impl Daemon {
 
     /// Starts one with TLS. Waits until it is bound; clients wait for the rest.
     pub(crate) fn start_with_tls(flags: &[&str]) -> Self {
-        let claim = Claim::Shared(HOST.read().unwrap_or_else(PoisonError::into_inner));
+        let claim = Claim::Shared(HOST.read_recursive());
         let mut command = syscallmon();
         Self::start_until_bound(claim, command.arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
     }
