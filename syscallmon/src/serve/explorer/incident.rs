@@ -88,7 +88,7 @@ struct CallLine {
     call: String,
     count: String,
     first: Moment,
-    /// Its process, if that is another one than the incident's.
+    /// Its process, if that is another one than the incident's, or that it is not known.
     by: Option<Name>,
 }
 
@@ -273,7 +273,7 @@ impl CallLine {
             call: call_text(violation),
             count: times(violation.count),
             first: Moment::new(violation.time, now(view)),
-            by,
+            by: if process.is_some() { by } else { Some(Name::whole("not known")) },
         }
     }
 }

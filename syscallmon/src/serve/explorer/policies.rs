@@ -159,7 +159,7 @@ impl BaselineLine {
         let quoted = crate::process::printable(&baseline.kind.as_str().replace('\'', r"'\''"));
         Self {
             id: baseline.kind.id(),
-            kind: Name::whole(baseline.kind.as_str()),
+            kind: Name::heading(baseline.kind.as_str()),
             policy: Name::short(&baseline.policy),
             state: match baseline.state {
                 Phase::Learning => "learns",

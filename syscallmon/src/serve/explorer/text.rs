@@ -11,6 +11,7 @@ use crate::process::printable;
 
 /// Maximum characters of a name in a list, and on the page of its own.
 const SHORT: usize = 80;
+const HEADING: usize = 160;
 const LONG: usize = 4096;
 
 /// Hexadecimal digits from which a run of them is an id, and those that are shown of it.
@@ -36,6 +37,11 @@ impl Name {
     /// Returns a text for the page that is about it: only the longest are cut.
     pub(super) fn whole(text: &str) -> Self {
         Self { shown: cut(text, LONG), whole: None }
+    }
+
+    /// Returns a text for a heading: a long one is cut, since the page has it elsewhere.
+    pub(super) fn heading(text: &str) -> Self {
+        if text.chars().nth(HEADING).is_some() { Self::short(text) } else { Self::whole(text) }
     }
 
     /// Returns the text without HTML, for titles.

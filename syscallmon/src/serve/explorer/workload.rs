@@ -121,7 +121,7 @@ impl WorkloadPage {
         let mut headings = query.headings(&path, &COLUMNS);
         headings.retain(|heading| has_latency || heading.key != "latency");
         Self {
-            name: Name::whole(&workload.to_string()),
+            name: Name::heading(&workload.to_string()),
             is_gone: totals.is_gone(),
             started: totals.created().map(|moment| Moment::new(view.facts.time_of(Some(moment)), now(view))),
             counted_from: Moment::new(view.facts.started.1, now(view)),
