@@ -310,7 +310,10 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let calls = CallTable::native();
     // No call is counted before.
     let started = (Instant::now(), SystemTime::now());
-    let (kernel, events) = Kernel::load(&options(config, &hierarchies), &calls.positions(&config.latency.calls))?;
+    let (kernel, events) = Kernel::load(
+        &options(config, &hierarchies),
+        &calls.kernel_tables(&config.latency.calls, config.features.arguments),
+    )?;
     log_probes(&kernel);
     let knows_container_init =
         kernel.probes().iter().any(|status| status.probe == Probe::ContainerInit && status.is_up());

@@ -64,7 +64,10 @@ pub mod fuzzing {
         events::first_call(record)
     }
 }
-use crate::snapshot::Snapshot;
+use crate::{
+    snapshot::Snapshot,
+    syscalls::{ArgumentClasses, KernelTables},
+};
 use tables::Tables;
 
 /// The possible CPUs of the running kernel, wherever its BTF is read from.
@@ -99,6 +102,8 @@ pub struct Features {
     pub latency: bool,
     /// Operations of io_uring.
     pub io_uring: bool,
+    /// Classes of arguments.
+    pub arguments: ArgumentClasses,
 }
 
 impl Features {
@@ -242,8 +247,8 @@ impl Kernel {
     ///
     /// When calls cannot be counted: missing privileges, a kernel older than 5.10, a lockdown. A missing cgroup probe
     /// is not an error, but a [`ProbeStatus`].
-    pub fn load(options: &Options, positions: &[u16]) -> Result<(Self, EventRings), Error> {
-        load::load(options, positions)
+    pub fn load(options: &Options, tables: &KernelTables) -> Result<(Self, EventRings), Error> {
+        load::load(options, tables)
     }
 
     /// Checks whether [`Self::load`] would work: the kernel's verifier checks the programs, and nothing is attached.
@@ -252,8 +257,8 @@ impl Kernel {
     /// # Errors
     ///
     /// As [`Self::load`].
-    pub fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
-        load::verify(options, positions)
+    pub fn verify(options: &Options, tables: &KernelTables) -> Result<Vec<ProbeStatus>, Error> {
+        load::verify(options, tables)
     }
 
     /// Returns the status of each probe.

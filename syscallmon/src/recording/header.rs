@@ -100,7 +100,7 @@ impl Header {
             duration_bounds: facts.duration_bounds.clone(),
             kernel_memory_bytes: facts.kernel_memory_bytes,
             max_series: max_series as u64,
-            calls: facts.calls.iter().map(|(_, call)| (call.abi.to_owned(), call.syscall.to_owned())).collect(),
+            calls: facts.calls.all().map(|(_, call)| (call.abi.to_owned(), call.syscall.to_owned())).collect(),
         }
     }
 
@@ -165,7 +165,7 @@ impl Header {
     /// ABI's unknown calls.
     pub(super) fn translation(&self, calls: &CallTable) -> Vec<CallId> {
         let mut ids = HashMap::new();
-        for (id, call) in calls.iter() {
+        for (id, call) in calls.all() {
             ids.entry((call.abi, call.syscall)).or_insert(id);
         }
         let of = |(abi, syscall): &(String, String)| {

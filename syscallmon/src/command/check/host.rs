@@ -170,7 +170,10 @@ fn memory(options: &Options, procfs: &Path) -> Finding {
 
 /// The proof: the kernel's verifier accepts the programs.
 fn probes(options: &Options, config: &Config) -> Vec<(&'static str, Finding)> {
-    let probes = match Kernel::verify(options, &CallTable::native().positions(&config.latency.calls)) {
+    let probes = match Kernel::verify(
+        options,
+        &CallTable::native().kernel_tables(&config.latency.calls, config.features.arguments),
+    ) {
         Ok(probes) => probes,
         Err(error) => return vec![("programs", Failed(chain(&error)))],
     };

@@ -32,7 +32,7 @@ use crate::{
     kernel::{Probe, ProbeStatus},
     model::Model,
     process::{Ancestor, Process, ProcessTree},
-    snapshot::{Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
+    snapshot::{ArgumentKey, Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
     syscalls::{Call, CallId, CallTable, Errno},
     view::{FixedFacts, RecordedFirstCall, testing::Owned},
     workload::{ResolvedWorkload, Workload},
@@ -97,6 +97,13 @@ fn view() -> View {
         errors: [(ErrorKey::Of(openat, Errno::new(2)), 2), (ErrorKey::Other, 1)].into_iter().collect(),
         denied: [(DeniedKey::Of(read), 1), (DeniedKey::Unsupported(openat), 1)].into_iter().collect(),
         durations: [(read, took)].into_iter().collect(),
+        arguments: [
+            (ArgumentKey::Of(id("x86_64", "socket(AF_ALG)")), 2),
+            (ArgumentKey::Denied(id("x86_64", "socket(AF_ALG)")), 1),
+            (ArgumentKey::Other, 1),
+        ]
+        .into_iter()
+        .collect(),
     };
     let counts = Arc::new(counts);
     let slot = |slot: u32| SlotCounts { slot, cgroup_id: slot.into(), counts: Arc::clone(&counts) };

@@ -50,6 +50,9 @@ pub(in crate::serve) enum SeriesSource {
 /// says, and `abi`.
 const CALLS: &[&str] = &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi"];
 
+/// The same with the class of arguments. It has no sets.
+const ARGUMENTS: &[&str] = &["namespace", "pod", "container", "cgroup", "syscall", "abi", "argument"];
+
 /// Every family that syscallmon exports of its own; `process_*` come from the prometheus crate.
 pub const FAMILIES: &[Family] = &[
     Family {
@@ -79,6 +82,20 @@ pub const FAMILIES: &[Family] = &[
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"],
         help: "System calls that seccomp denied, with an errno only for ENOSYS.",
         series: SeriesSource::PerWorkload(workload_series::syscalls_denied_total),
+    },
+    Family {
+        name: "syscallmon_syscall_arguments_total",
+        kind: MetricType::COUNTER,
+        labels: ARGUMENTS,
+        help: "System calls that entered the kernel, by the class of their arguments, for calls that have classes.",
+        series: SeriesSource::PerWorkload(workload_series::syscall_arguments_total),
+    },
+    Family {
+        name: "syscallmon_syscall_arguments_denied_total",
+        kind: MetricType::COUNTER,
+        labels: ARGUMENTS,
+        help: "System calls that seccomp denied, other than with ENOSYS, by the class of their arguments.",
+        series: SeriesSource::PerWorkload(workload_series::syscall_arguments_denied_total),
     },
     Family {
         name: "syscallmon_syscall_duration_seconds",

@@ -11,7 +11,7 @@ use super::encode::{
 use crate::{
     detect::ViolationKey,
     model::Totals,
-    snapshot::{DeniedKey, ErrorKey, SortedCounts},
+    snapshot::{ArgumentKey, DeniedKey, ErrorKey, SortedCounts},
     syscalls::{Call, CallId, IO_URING},
     view::{FixedFacts, View},
     workload::{REMAINDER, Workload},
@@ -121,6 +121,41 @@ pub(in crate::serve) fn denied_call(facts: &FixedFacts, denial: DeniedKey) -> (C
         DeniedKey::Of(call) | DeniedKey::OfRuntime(call) => (facts.calls.call(call), None),
         DeniedKey::Unsupported(call) => (facts.calls.call(call), Some("ENOSYS")),
         DeniedKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, None),
+    }
+}
+
+pub(in crate::serve) fn syscall_arguments_total(workload: &WorkloadToWrite<'_>, series: &mut SeriesTextWriter<'_>) {
+    let class = |class| match class {
+        ArgumentKey::Of(class) => Some(workload.facts.calls.call(class)),
+        ArgumentKey::Other => Some(Call { abi: REMAINDER, syscall: REMAINDER }),
+        ArgumentKey::Denied(_) => None,
+    };
+    by_argument(workload, class, series);
+}
+
+pub(in crate::serve) fn syscall_arguments_denied_total(
+    workload: &WorkloadToWrite<'_>,
+    series: &mut SeriesTextWriter<'_>,
+) {
+    let class = |class| match class {
+        ArgumentKey::Denied(class) => Some(workload.facts.calls.call(class)),
+        ArgumentKey::Of(_) | ArgumentKey::Other => None,
+    };
+    by_argument(workload, class, series);
+}
+
+/// Writes the classes of arguments that `call` returns.
+fn by_argument(
+    workload: &WorkloadToWrite<'_>,
+    call: impl Fn(ArgumentKey) -> Option<Call>,
+    series: &mut SeriesTextWriter<'_>,
+) {
+    let created = workload.created();
+    for (class, &calls) in workload.totals.counts.arguments.iter() {
+        let Some(call) = call(class) else { continue };
+        let argument = if call.abi == REMAINDER { REMAINDER } else { call.argument() };
+        let labels = [("syscall", call.name()), ("abi", call.abi), ("argument", argument)];
+        series.value(&workload.labels, &labels, calls, created);
     }
 }
 
