@@ -53,7 +53,8 @@ pub(super) fn load(options: &Options, tables: &KernelTables) -> Result<(Kernel, 
     }
     let counting = [Probe::SysEnter, Probe::SysExit].map(|probe| probes.program(probe));
     let probes = probes.statuses();
-    Ok((Kernel { ebpf, counting, probes, tables }, events))
+    let counts_arguments = facts.counts_arguments(options);
+    Ok((Kernel { ebpf, counting, probes, counts_arguments, tables }, events))
 }
 
 /// See [`Kernel::verify`].

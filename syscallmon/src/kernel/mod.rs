@@ -70,6 +70,9 @@ use crate::{
 };
 use tables::Tables;
 
+/// What is missing if classes of arguments are not counted.
+pub const NUMBERS_ONLY: &str = "policies judge calls by number only, because arguments are not counted";
+
 /// The possible CPUs of the running kernel, wherever its BTF is read from.
 const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
 
@@ -237,6 +240,7 @@ pub struct Kernel {
     /// Names of the programs on `sys_enter` and `sys_exit`.
     counting: [Option<&'static str>; 2],
     probes: Vec<ProbeStatus>,
+    counts_arguments: bool,
     tables: Tables,
 }
 
@@ -259,6 +263,12 @@ impl Kernel {
     /// As [`Self::load`].
     pub fn verify(options: &Options, tables: &KernelTables) -> Result<Vec<ProbeStatus>, Error> {
         load::verify(options, tables)
+    }
+
+    /// Whether classes of arguments are counted.
+    #[must_use]
+    pub fn counts_arguments(&self) -> bool {
+        self.counts_arguments
     }
 
     /// Returns the status of each probe.

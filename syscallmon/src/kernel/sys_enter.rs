@@ -3,7 +3,7 @@
 use aya::Ebpf;
 
 use super::{
-    Error, Options, Probe, ProbeStatus, SysEnter,
+    Error, NUMBERS_ONLY, Options, Probe, ProbeStatus, SysEnter,
     attachments::{AttachContext, Attachment},
     facts::Facts,
     implementation::{
@@ -40,7 +40,7 @@ fn lost(options: &Options, facts: &Facts) -> Vec<String> {
         }
     }
     if options.features.arguments != ArgumentClasses::None && !facts.counts_arguments(options) {
-        lost.push("arguments of calls are not counted".to_owned());
+        lost.push(NUMBERS_ONLY.to_owned());
     }
     lost
 }

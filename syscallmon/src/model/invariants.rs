@@ -97,7 +97,7 @@ impl World {
                     container_init: [(call, container_init)].into_iter().collect(),
                     errors: [(ErrorKey::Of(call, Errno::new(2)), errors)].into_iter().collect(),
                     denied: [(DeniedKey::Of(call), denied)].into_iter().collect(),
-                    arguments: [(ArgumentKey::Of(call), errors), (ArgumentKey::Denied(call), denied)]
+                    arguments: [(ArgumentKey::Other, errors), (ArgumentKey::Denied(call), denied)]
                         .into_iter()
                         .collect(),
                     ..Counts::default()

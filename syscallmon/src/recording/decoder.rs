@@ -289,10 +289,10 @@ impl Decoder {
         let call = self.calls.call(self.call(CallId(call))?);
         let named = names::named(named)?;
         let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(time);
-        let (abi, syscall) = (call.abi, call.syscall);
+        let (abi, syscall, argument) = (call.abi, call.name(), call.argument());
         Ok((
             named.metadata,
-            RecordedFirstCall { time, workload: named.workload, abi, syscall, number, denied, process },
+            RecordedFirstCall { time, workload: named.workload, abi, syscall, argument, number, denied, process },
         ))
     }
 }

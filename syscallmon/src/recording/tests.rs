@@ -87,7 +87,7 @@ fn first_call(name: &str) -> (Labels, RecordedFirstCall) {
     };
     let (abi, syscall) = ("x86_64", "openat");
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    (metadata, RecordedFirstCall { time, workload, abi, syscall, number: 257, denied: false, process })
+    (metadata, RecordedFirstCall { time, workload, abi, syscall, argument: "", number: 257, denied: false, process })
 }
 
 /// Samples as the sampler makes them: one after each list of events.

@@ -234,7 +234,7 @@ impl FirstRow {
             workload: call.workload.to_string(),
             call: format!(
                 "{} ({} {}){}",
-                call.syscall,
+                call.call(),
                 call.abi,
                 call.number.cast_signed(),
                 if call.denied { ", denied" } else { "" }

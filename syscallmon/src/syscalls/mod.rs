@@ -12,9 +12,9 @@ pub mod sets;
 mod siblings;
 mod table;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, ser::SerializeStruct};
 use syscallmon_common::{
     Abi, NUMBERS_PER_ABI, POSITION_ARGUMENTS, POSITION_FORKS, POSITION_NO_ANSWER, POSITION_TABLE_LEN, POSITION_TIMED,
     POSITIONS_PER_CGROUP,
@@ -69,8 +69,8 @@ impl Errno {
     }
 }
 
-/// The name of a call, as in the labels `abi` and `syscall`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// The name of a call, as in the labels `abi` and `syscall`. JSON of a class of arguments has the label `argument`, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Call {
     /// `x86_64`, `ia32`, `x32`, `aarch64` or `aarch32`; [`IO_URING`] for an operation of io_uring.
     pub abi: &'static str,
@@ -96,6 +96,19 @@ impl Call {
     #[must_use]
     pub fn is_native(&self) -> bool {
         matches!(self.abi, "x86_64" | "aarch64")
+    }
+}
+
+impl Serialize for Call {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Call", 3)?;
+        fields.serialize_field("abi", self.abi)?;
+        fields.serialize_field("syscall", self.name())?;
+        match self.argument() {
+            "" => fields.skip_field("argument")?,
+            argument => fields.serialize_field("argument", argument)?,
+        }
+        fields.end()
     }
 }
 
@@ -255,7 +268,13 @@ impl CallTable {
 
     /// Returns the classes of a call's arguments; none for most calls.
     pub fn classes(&self, call: CallId) -> impl Iterator<Item = CallId> + use<> {
-        self.classed(call).map_or(0..0, |classed| classed.classes.clone()).map(CallId)
+        self.class_ids(call).map(CallId)
+    }
+
+    /// Returns the range of their ids.
+    #[must_use]
+    pub fn class_ids(&self, call: CallId) -> Range<u16> {
+        self.classed(call).map_or(0..0, |classed| classed.classes.clone())
     }
 
     /// Returns the call of a class of arguments. A call is its own.
@@ -263,6 +282,13 @@ impl CallTable {
     pub fn call_of_class(&self, id: CallId) -> CallId {
         let index = self.classed.partition_point(|classed| classed.classes.end <= id.0);
         self.classed.get(index).filter(|classed| classed.classes.contains(&id.0)).map_or(id, |classed| classed.call)
+    }
+
+    /// Returns arguments in registers that are of one class only; none if the arguments are in memory.
+    #[must_use]
+    pub fn examples(&self, class: CallId) -> Vec<[u64; 6]> {
+        let classed = self.classed(self.call_of_class(class));
+        classed.map(|classed| classed.examples(self.call(class).argument())).unwrap_or_default()
     }
 
     /// Whether every call of this name has a class of arguments.

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, env::consts::ARCH, ffi::OsStr};
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, mount_tracefs, number};
+use crate::{
+    harness::{Daemon, KnownCalls, TestCgroup, mount_tracefs, number},
+    policies::{Guard, container, text},
+};
 
 /// A call of the tests: its number, how often, arguments, and the classes that it has.
 type Known = (i64, u64, &'static str, &'static [&'static str]);
@@ -224,4 +227,69 @@ fn all_has_more_classes_and_none_has_none() {
             None => assert_eq!(counted, []),
         }
     }
+}
+
+/// What the default profile of container runtimes denies by its arguments, and what it allows.
+const OUTSIDE: [(i64, &str, &str); 8] = [
+    (libc::SYS_socket, "26,100005,0,0", "socket(AF_ALG)"),
+    (libc::SYS_socket, "28,100001,0,0", "socket(AF_VSOCK)"),
+    (libc::SYS_clone, "10000200,0,0,0", "clone(CLONE_NEWUSER)"),
+    (libc::SYS_clone3, "@10000200/0,40,0,0", "clone3(CLONE_NEWUSER)"),
+    (libc::SYS_unshare, "10000001,0,0,0", "unshare(CLONE_NEWUSER)"),
+    (libc::SYS_personality, "40000,0,0,0", "personality(ADDR_NO_RANDOMIZE)"),
+    (libc::SYS_personality, "7,0,0,0", "personality(other)"),
+    (libc::SYS_ioctl, "ffffffff,5412,0,0", "ioctl(TIOCSTI)"),
+];
+const INSIDE: [(i64, &str); 7] = [
+    (libc::SYS_socket, "1,100001,0,0"),
+    (libc::SYS_socket, "10,100003,0,0"),
+    (libc::SYS_clone, "10000,0,0,0"),
+    (libc::SYS_clone3, "@10000/0,40,0,0"),
+    (libc::SYS_personality, "ffffffff,0,0,0"),
+    (libc::SYS_ioctl, "ffffffff,5401,0,0"),
+    (libc::SYS_mprotect, "0,0,7,0"),
+];
+
+/// Makes each of these calls twice in a container's cgroup.
+fn made_in_a_container(parent: &TestCgroup) {
+    let path = container(parent);
+    let outside = OUTSIDE.iter().map(|&(nr, arguments, _)| (nr, arguments));
+    let specs: Vec<String> =
+        INSIDE.into_iter().chain(outside).map(|(nr, arguments)| format!("{nr}:2:{arguments}")).collect();
+    let mut args: Vec<&dyn AsRef<OsStr>> = vec![&"arguments", &path, &"native"];
+    args.extend(specs.iter().map(|spec| spec as &dyn AsRef<OsStr>));
+    KnownCalls::run(&args);
+}
+
+#[test]
+fn the_built_in_policy_reports_each_unexpected_argument_once_with_its_process() {
+    let parent = TestCgroup::new("argumentspolicy");
+    let guard = Guard::start("  []", &[]);
+    made_in_a_container(&parent);
+    let lines = guard.wait_for_lines(&parent.label(), OUTSIDE.len());
+    let mut found: Vec<String> =
+        lines.iter().map(|line| format!("{}({})", text(line, "syscall"), text(line, "argument"))).collect();
+    found.sort();
+    let mut wanted = OUTSIDE.map(|(.., class)| class.to_owned());
+    wanted.sort();
+    assert_eq!(found, wanted);
+    assert!(lines.iter().all(|line| text(&line["process"], "comm") == "known_calls"), "{lines:#?}");
+    let scrape = guard.daemon.settled_scrape();
+    let series = scrape.text.lines().filter(|line| line.starts_with("syscallmon_unexpected_syscalls_total{"));
+    let series: Vec<&str> = series.filter(|line| line.contains(&parent.label())).collect();
+    assert!(series.iter().all(|line| line.ends_with(" 2") && line.contains(r#",argument=""#)), "{series:#?}");
+    assert_eq!((series.len(), scrape.value("syscallmon_arguments_counted")), (OUTSIDE.len(), Some(1)));
+}
+
+#[test]
+fn without_arguments_policies_judge_numbers_and_say_so() {
+    let parent = TestCgroup::new("argumentsoff");
+    let policy = "  - name: shop\n    match: ['container_id!=\"\"']\n    extends: runtime-default\n    \
+                  allow: ['unshare(CLONE_NEWUTS)']";
+    let guard = Guard::start(policy, &["--probe.arguments=none"]);
+    made_in_a_container(&parent);
+    guard.wait_until_judged();
+    assert!(guard.lines(&parent.label()).is_empty(), "all of these numbers are allowed");
+    assert_eq!(guard.daemon.settled_scrape().value("syscallmon_arguments_counted"), Some(0));
+    assert!(guard.daemon.log_line("policies judge calls by number only").is_some());
 }

@@ -53,9 +53,7 @@ impl Sampler {
         let unknown = || ResolvedWorkload { workload: Workload::Unknown, metadata: Labels::default() };
         let named = path.map_or_else(unknown, |path| self.resolver.name(call.cgroup_id, &path).clone());
         let is_partial = !self.model.is_whole(call.cgroup_id);
-        // Policies judge calls, whatever their arguments.
-        let is_judged = call.class.is_none();
-        let judged_now = is_judged.then(|| self.detector.look_at(&named, call, time, is_partial)).flatten();
+        let judged_now = self.detector.look_at(&named, call, time, is_partial);
         let tenant = Tenant::of(&named.workload, &named.metadata);
         let calls = &self.publisher.facts.calls;
         let first = first_call(call, named.workload.clone(), calls, time);
@@ -90,7 +88,8 @@ fn first_call(
         time,
         workload,
         abi: name.abi,
-        syscall: name.syscall,
+        syscall: name.name(),
+        argument: name.argument(),
         number: call.number,
         denied: call.denied,
         process: process::of_event(call),

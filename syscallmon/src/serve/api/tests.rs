@@ -113,7 +113,11 @@ fn view() -> View {
     model.born(1, Instant::now());
     model.apply(&snapshot, Instant::now(), |id| Some(named(&format!("/{id}"))));
     for seconds in 1..=5 {
-        let call = if seconds == 5 { Call { abi: "io_uring", syscall: "readv" } } else { calls.call(openat) };
+        let call = match seconds {
+            4 => calls.call(id("x86_64", "socket(AF_ALG)")),
+            5 => Call { abi: "io_uring", syscall: "readv" },
+            _ => calls.call(openat),
+        };
         let violation = violation(&format!("/{seconds}"), call, seconds);
         incidents.join(violation.clone(), true, Instant::now());
         violations.first(violation, Instant::now());
@@ -122,7 +126,8 @@ fn view() -> View {
         time: MOMENT,
         workload: named("/1").workload,
         abi: "x86_64",
-        syscall: "read",
+        syscall: "socket",
+        argument: "AF_ALG",
         number: 0,
         denied: false,
         process: process(),

@@ -114,7 +114,7 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "syscallmon_unexpected_syscalls_total",
         kind: MetricType::COUNTER,
-        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "policy", "severity"],
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "policy", "severity", "argument"],
         help: "System calls, denied calls and io_uring operations (abi io_uring) that the policy of the workload does not expect.",
         series: SeriesSource::AllWorkloads(workload_series::unexpected_syscalls_total),
     },
@@ -228,6 +228,13 @@ pub const FAMILIES: &[Family] = &[
         labels: &[],
         help: "Memory of the kernel's tables, as accounted by the kernel.",
         series: SeriesSource::Host(|view, samples| samples.add(&[], view.facts.kernel_memory_bytes as f64)),
+    },
+    Family {
+        name: "syscallmon_arguments_counted",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "1 if arguments are counted by class, so that policies judge them; 0 if policies judge numbers only.",
+        series: SeriesSource::Host(|view, samples| samples.add(&[], f64::from(u8::from(view.facts.knows_arguments)))),
     },
     Family {
         name: "syscallmon_workloads",

@@ -180,9 +180,17 @@ pub(in crate::serve) fn workload_info(workload: &WorkloadToWrite<'_>, series: &m
 
 pub(in crate::serve) fn unexpected_syscalls_total(view: &View, series: &mut SeriesTextWriter<'_>) {
     for (ViolationKey { workload, call, policy, severity }, &count) in view.violations.counts.iter() {
-        let Call { abi, syscall } = view.facts.calls.call(*call);
+        let call = view.facts.calls.call(*call);
         let created = view.model.get(workload).and_then(|totals| totals.created());
-        let labels = [("syscall", syscall), ("abi", abi), ("policy", policy), ("severity", severity.name())];
-        series.value(&labels_of(workload), &labels, count, view.facts.created(created).map(Timestamp::from));
+        let labels = [
+            ("syscall", call.name()),
+            ("abi", call.abi),
+            ("policy", policy),
+            ("severity", severity.name()),
+            ("argument", call.argument()),
+        ];
+        // A label without a value is none.
+        let labels = if call.argument().is_empty() { &labels[..4] } else { &labels[..] };
+        series.value(&labels_of(workload), labels, count, view.facts.created(created).map(Timestamp::from));
     }
 }

@@ -123,6 +123,11 @@ pub(super) fn kernel_rules(classed: &[ClassedCall], which: ArgumentClasses) -> K
 }
 
 impl ClassedCall {
+    /// Returns arguments of one class, for filters that see registers; none if the arguments are in memory.
+    pub(super) fn examples(&self, argument: &str) -> Vec<[u64; 6]> {
+        self.row.examples(argument)
+    }
+
     /// Whether every call has a class. Others are counted only if they have one.
     pub(super) fn is_complete(&self) -> bool {
         self.row.arguments().any(|argument| argument == OTHER)

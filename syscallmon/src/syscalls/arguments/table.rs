@@ -44,6 +44,44 @@ impl Classed {
         self.rules.iter().enumerate().filter(is_first).map(|(_, rule)| rule.class)
     }
 
+    /// Returns the classes of arguments that can be read: what the kernel side finds with all rules.
+    pub(super) fn classes_of(&self, arguments: &[u64]) -> Vec<&'static str> {
+        let mut classes = Vec::new();
+        for rule in &self.rules {
+            if rule.is_rest && !classes.is_empty() {
+                break;
+            }
+            if rule.matches(arguments) {
+                classes.push(rule.class);
+                if !rule.continues {
+                    break;
+                }
+            }
+        }
+        classes
+    }
+
+    /// Returns arguments that are of one class only.
+    pub(super) fn examples(&self, class: &str) -> Vec<[u64; 6]> {
+        if self.source == SOURCE_CLONE3 || self.source == SOURCE_IO_URING_SETUP || self.source == SOURCE_OLD_MMAP {
+            // A filter sees only the address.
+            return Vec::new();
+        }
+        // Values that no rule has, for arguments that do not matter.
+        let fillings = [0_u64, 7, 0x5eed_beef];
+        let rules = self.rules.iter().filter(|rule| rule.class == class && !rule.is_unreadable);
+        let example = |(rule, filling): (&Rule, u64)| {
+            let mut arguments = [filling; 6];
+            for condition in [rule.first, rule.second].iter().filter(|condition| condition.mask != 0) {
+                let argument = &mut arguments[usize::from(condition.argument)];
+                *argument = (*argument & !condition.mask & 0xffff_ffff) | condition.value;
+            }
+            arguments
+        };
+        let pairs = rules.flat_map(|rule| fillings.map(|filling| (rule, filling)));
+        pairs.map(example).filter(|arguments| self.classes_of(arguments) == [class]).collect()
+    }
+
     /// Returns the rules for the kernel side.
     pub(super) fn kernel_rules(&self, which: ArgumentClasses) -> impl Iterator<Item = ArgumentRule> {
         self.rules.iter().filter(move |rule| which.has(rule.level)).map(|rule| {

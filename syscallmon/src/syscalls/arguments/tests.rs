@@ -142,6 +142,17 @@ fn a_class_is_a_call_that_belongs_to_its_call() {
 }
 
 #[test]
+fn every_class_of_arguments_in_registers_has_an_example() {
+    let table = table();
+    let in_memory = ["clone3", "io_uring_setup"];
+    for (id, call) in table.all().filter(|(id, _)| table.is_class(*id)) {
+        let is_in_memory = in_memory.contains(&call.name()) || (call.abi, call.name()) == ("ia32", "mmap");
+        let is_readable = !is_in_memory && !call.argument().contains(UNREADABLE);
+        assert_eq!(!table.examples(id).is_empty(), is_readable, "{call:?}");
+    }
+}
+
+#[test]
 fn an_event_with_a_class_of_another_call_is_one_of_the_call() {
     let table = table();
     let [socket, algorithm] = ["socket", "socket(AF_ALG)"].map(|name| table.id("x86_64", name).unwrap());

@@ -152,7 +152,9 @@ fn syscalls_total(view: &View, samples: &mut Vec<Metric>, of: fn(&Counts) -> &So
 fn unexpected_syscalls_total(view: &View, samples: &mut Vec<Metric>) {
     for (ViolationKey { workload, call, policy, severity }, count) in view.violations.counts.iter() {
         let call = view.facts.calls.call(*call);
-        let labels = [("syscall", call.syscall), ("abi", call.abi), ("policy", policy), ("severity", severity.name())];
+        let mut labels =
+            vec![("syscall", call.name()), ("abi", call.abi), ("policy", policy), ("severity", severity.name())];
+        labels.extend((call.argument() != "").then_some(("argument", call.argument())));
         add(samples, workload, &labels, *count as f64);
     }
 }
