@@ -231,7 +231,8 @@ impl Detector {
     }
 
     /// Whether a call is judged by the classes of its arguments only.
-    fn is_judged_by_arguments(&self, call: CallId) -> bool {
+    #[must_use]
+    pub fn is_judged_by_arguments(&self, call: CallId) -> bool {
         self.knows_arguments && self.calls.is_always_classed(call)
     }
 

@@ -86,6 +86,12 @@ impl Call {
         split_argument(self.syscall).0
     }
 
+    /// The name for messages. Other arguments than those with a class of their own are not worth a word.
+    #[must_use]
+    pub fn text(&self) -> &'static str {
+        if self.argument() == arguments::OTHER { self.name() } else { self.syscall }
+    }
+
     /// The argument of a class; empty for calls.
     #[must_use]
     pub fn argument(&self) -> &'static str {

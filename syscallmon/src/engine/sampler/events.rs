@@ -54,6 +54,12 @@ impl Sampler {
         let named = path.map_or_else(unknown, |path| self.resolver.name(call.cgroup_id, &path).clone());
         let is_partial = !self.model.is_whole(call.cgroup_id);
         let judged_now = self.detector.look_at(&named, call, time, is_partial);
+        if call.class.is_none()
+            && self.detector.is_judged_by_arguments(self.publisher.facts.calls.position(call.abi, call.number))
+        {
+            // The class of its arguments follows.
+            return;
+        }
         let tenant = Tenant::of(&named.workload, &named.metadata);
         let calls = &self.publisher.facts.calls;
         let first = first_call(call, named.workload.clone(), calls, time);
