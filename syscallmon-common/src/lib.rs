@@ -7,10 +7,17 @@
 
 #![no_std]
 
+mod arguments;
 mod globals;
 mod loss;
 
-pub use self::loss::LossReason;
+pub use self::{
+    arguments::{
+        ARGUMENT_CALLS_LEN, ARGUMENT_RULES_LEN, ArgumentCall, ArgumentRule, MAX_RULES_PER_CALL, RULE_CONTINUES,
+        RULE_IS_REST, SOURCE_CLONE3, SOURCE_IO_URING_SETUP, SOURCE_OLD_MMAP, SOURCE_REGISTERS, SOURCE_SOCKETCALL,
+    },
+    loss::LossReason,
+};
 #[cfg(feature = "bytes")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -36,6 +43,8 @@ pub const POSITION_FORKS: u16 = 1 << 14;
 
 /// Flag of an entry of the position table: the return value of the call is arbitrary data, not a result of the kernel.
 pub const POSITION_NO_ANSWER: u16 = 1 << 13;
+/// Flag of an entry of the position table: the arguments of the call have [classes](ArgumentRule).
+pub const POSITION_ARGUMENTS: u16 = 1 << 12;
 
 /// Entries of the per-CPU cache from cgroup id to slot; a power of two.
 pub const SLOT_CACHE_LEN: usize = 128;
@@ -121,12 +130,25 @@ pub const OUTCOME_OTHER_DENIED: u16 = 0xfffd;
 pub const OUTCOME_DENIED_ENOSYS: u16 = 0xfffc;
 /// Seccomp denied a call of container init, whatever the errno: [`SeriesKey::outcome`].
 pub const OUTCOME_DENIED_CONTAINER_INIT: u16 = 0xfffb;
+/// A class of arguments of calls that entered the kernel; the position is that of the class: [`SeriesKey::outcome`].
+pub const OUTCOME_ARGUMENT: u16 = 0xfffa;
+/// The same for calls that seccomp denied: [`SeriesKey::outcome`].
+pub const OUTCOME_ARGUMENT_DENIED: u16 = 0xfff9;
+/// All further classes of arguments of a cgroup that has too many different ones; position 0: [`SeriesKey::outcome`].
+pub const OUTCOME_OTHER_ARGUMENTS: u16 = 0xfff8;
 
 /// Whether an outcome is that of a denied call with a series of its own.
 #[inline]
 #[must_use]
 pub const fn is_denied(outcome: u16) -> bool {
     matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_DENIED_CONTAINER_INIT)
+}
+
+/// Whether an outcome is that of a class of arguments.
+#[inline]
+#[must_use]
+pub const fn is_argument(outcome: u16) -> bool {
+    matches!(outcome, OUTCOME_ARGUMENT | OUTCOME_ARGUMENT_DENIED | OUTCOME_OTHER_ARGUMENTS)
 }
 
 /// `ENOSYS` of `include/uapi/asm-generic/errno.h`, the same on all supported architectures.
@@ -259,6 +281,8 @@ pub const RECLAIM_HISTOGRAM: u32 = 7;
 pub const RECLAIM_ADD_ROOT: u32 = 8;
 /// Removes an attribution root: [`ReclaimOp::kind`].
 pub const RECLAIM_REMOVE_ROOT: u32 = 9;
+/// Removes a [`SeriesKey`] from the hash table of classes of arguments: [`ReclaimOp::kind`].
+pub const RECLAIM_ARGUMENT: u32 = 10;
 
 /// Entries of `RECLAIM_OPS`: the maximum for one run of the program.
 pub const RECLAIM_OPS_LEN: usize = 64;
@@ -277,11 +301,13 @@ pub enum Pool {
     Denied = 3,
     /// Histograms.
     Histograms = 4,
+    /// Entries of the hash table of classes of arguments.
+    Arguments = 5,
 }
 
 impl Pool {
     /// Number of pools.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 }
 
 /// Key of the map `REPORTED`: a call without a series of its own that was reported as a first call.
@@ -290,7 +316,7 @@ impl Pool {
 pub struct Reported {
     /// The cgroup that the call is attributed to.
     pub cgroup_id: u64,
-    /// Position of the call.
+    /// Position of the call, or of the class of its arguments.
     pub position: u32,
     /// 1 for a denied call, otherwise 0.
     pub denied: u32,
@@ -420,11 +446,13 @@ pub struct RawFirstCall {
     pub parent_exe: Executable,
     /// 1 when the call has no series of its own, so the cgroup's counters do not contain it.
     pub uncounted: u32,
-    /// Keeps the layout explicit.
-    pub padding: u32,
+    /// Position of the class of arguments that is new; 0 when the call itself is.
+    pub class: u32,
 }
 
 const _: () = {
+    assert!(size_of::<ArgumentCall>() == 8 && size_of::<ArgumentRule>() == 32);
+    assert!(ARGUMENT_CALLS_LEN.is_power_of_two() && ARGUMENT_RULES_LEN.is_power_of_two());
     assert!(size_of::<SeriesKey>() == 8 && align_of::<SeriesKey>() == 4);
     assert!(size_of::<CachedSlot>() == 32 && align_of::<CachedSlot>() == 8);
     assert!(size_of::<SlotCache>() == 32 * SLOT_CACHE_LEN && SLOT_CACHE_LEN.is_power_of_two());

@@ -28,7 +28,7 @@ use crate::{
     cgroup::{Hierarchies, Tree},
     detect::{Baselines, Detector},
     engine::{Beginning, SamplerEnd, SamplerThread, Tunables},
-    kernel::{self, EventRings, Kernel, Options, Probe, V1Hierarchy},
+    kernel::{self, EventRings, Kernel, NUMBERS_ONLY, Options, Probe, V1Hierarchy},
     logging::{self, LogHandle},
     model::{Model, SeriesLayout},
     privileges,
@@ -36,7 +36,7 @@ use crate::{
     serve::{Site, web_server},
     settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings, log_problems},
     store::{PolicyWatch, Store},
-    syscalls::CallTable,
+    syscalls::{ArgumentClasses, CallTable},
     view::{FixedFacts, Reload, Requester, View, Views},
     workload::{MetadataCache, WorkloadResolver},
 };
@@ -310,8 +310,14 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let calls = CallTable::native();
     // No call is counted before.
     let started = (Instant::now(), SystemTime::now());
-    let (kernel, events) = Kernel::load(&options(config, &hierarchies), &calls.positions(&config.latency.calls))?;
+    let (kernel, events) = Kernel::load(
+        &options(config, &hierarchies),
+        &calls.kernel_tables(&config.latency.calls, config.features.arguments),
+    )?;
     log_probes(&kernel);
+    if config.features.arguments == ArgumentClasses::None {
+        tracing::info!("{NUMBERS_ONLY} (probe.arguments=none)");
+    }
     let knows_container_init =
         kernel.probes().iter().any(|status| status.probe == Probe::ContainerInit && status.is_up());
     if !knows_container_init && config.policies.built_in {
@@ -339,6 +345,7 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
         kernel_memory_bytes: kernel.memory_bytes(),
         started,
         is_replay: false,
+        knows_arguments: kernel.counts_arguments(),
     };
     let mut first = View { policies: Arc::clone(&policies), ..View::empty(Arc::new(facts)) };
     if !problems.is_empty() {
@@ -347,7 +354,8 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let mut baselines = Baselines::default();
     baselines.retention = config.baseline_retention;
     let processes = (config.procfs.clone(), config.alert.command_line);
-    let detector = Detector::new((policies, baselines), calls, cache.clone(), processes);
+    let mut detector = Detector::new((policies, baselines), calls, cache.clone(), processes);
+    detector.knows_arguments(kernel.counts_arguments());
     let detector = detector.with_incidents(config.alert.incidents);
     let resolver = WorkloadResolver::new(cache, config.rules.clone(), config.node.as_str().into());
     let tree = Tree::new(hierarchies.mounts());

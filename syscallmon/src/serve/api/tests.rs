@@ -32,7 +32,7 @@ use crate::{
     kernel::{Probe, ProbeStatus},
     model::Model,
     process::{Ancestor, Process, ProcessTree},
-    snapshot::{Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
+    snapshot::{ArgumentKey, Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
     syscalls::{Call, CallId, CallTable, Errno},
     view::{FixedFacts, RecordedFirstCall, testing::Owned},
     workload::{ResolvedWorkload, Workload},
@@ -97,6 +97,13 @@ fn view() -> View {
         errors: [(ErrorKey::Of(openat, Errno::new(2)), 2), (ErrorKey::Other, 1)].into_iter().collect(),
         denied: [(DeniedKey::Of(read), 1), (DeniedKey::Unsupported(openat), 1)].into_iter().collect(),
         durations: [(read, took)].into_iter().collect(),
+        arguments: [
+            (ArgumentKey::Of(id("x86_64", "socket(AF_ALG)")), 2),
+            (ArgumentKey::Denied(id("x86_64", "socket(AF_ALG)")), 1),
+            (ArgumentKey::Other, 1),
+        ]
+        .into_iter()
+        .collect(),
     };
     let counts = Arc::new(counts);
     let slot = |slot: u32| SlotCounts { slot, cgroup_id: slot.into(), counts: Arc::clone(&counts) };
@@ -106,7 +113,11 @@ fn view() -> View {
     model.born(1, Instant::now());
     model.apply(&snapshot, Instant::now(), |id| Some(named(&format!("/{id}"))));
     for seconds in 1..=5 {
-        let call = if seconds == 5 { Call { abi: "io_uring", syscall: "readv" } } else { calls.call(openat) };
+        let call = match seconds {
+            4 => calls.call(id("x86_64", "socket(AF_ALG)")),
+            5 => Call { abi: "io_uring", syscall: "readv" },
+            _ => calls.call(openat),
+        };
         let violation = violation(&format!("/{seconds}"), call, seconds);
         incidents.join(violation.clone(), true, Instant::now());
         violations.first(violation, Instant::now());
@@ -115,7 +126,8 @@ fn view() -> View {
         time: MOMENT,
         workload: named("/1").workload,
         abi: "x86_64",
-        syscall: "read",
+        syscall: "socket",
+        argument: "AF_ALG",
         number: 0,
         denied: false,
         process: process(),
