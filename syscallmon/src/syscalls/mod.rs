@@ -14,7 +14,7 @@ mod table;
 
 use std::{collections::BTreeSet, ops::Range};
 
-use serde::{Deserialize, Serialize, ser::SerializeStruct};
+use serde::{Deserialize, Serialize, Serializer};
 use syscallmon_common::{
     Abi, NUMBERS_PER_ABI, POSITION_ARGUMENTS, POSITION_FORKS, POSITION_NO_ANSWER, POSITION_TABLE_LEN, POSITION_TIMED,
     POSITIONS_PER_CGROUP,
@@ -106,15 +106,15 @@ impl Call {
 }
 
 impl Serialize for Call {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Call", 3)?;
-        fields.serialize_field("abi", self.abi)?;
-        fields.serialize_field("syscall", self.name())?;
-        match self.argument() {
-            "" => fields.skip_field("argument")?,
-            argument => fields.serialize_field("argument", argument)?,
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Parts {
+            abi: &'static str,
+            syscall: &'static str,
+            #[serde(skip_serializing_if = "str::is_empty")]
+            argument: &'static str,
         }
-        fields.end()
+        Parts { abi: self.abi, syscall: self.name(), argument: self.argument() }.serialize(serializer)
     }
 }
 
