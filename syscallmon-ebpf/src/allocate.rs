@@ -126,8 +126,8 @@ pub fn denied(call: &Call, key: SeriesKey) -> Option<u32> {
     Some(series)
 }
 
-/// Allocates a series for a class of arguments in the same way. `None`: the call was counted as lost. Calls of container
-/// init are not counted by class until the container's own program makes one of that class.
+/// Allocates a series for a class of arguments in the same way. `None`: the call was counted as lost. Calls of
+/// container init are not counted by class until the container's own program makes one of that class.
 #[inline(always)]
 pub fn argument(call: &Call, key: SeriesKey) -> Option<u32> {
     let share = Share {
@@ -332,7 +332,8 @@ fn report(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
     report_first_call(call.nr, call.abi as u32, owner, flags, if call.is_class { call.position } else { 0 });
 }
 
-/// See [`report`]. `flags` has 1 for a denied call, 2 for a call without a series of its own. A global function: the verifier checks it once for each program, not for each path to it.
+/// See [`report`]. `flags` has 1 for a denied call, 2 for a call without a series of its own. A global function: the
+/// verifier checks it once for each program, not for each path to it.
 #[cold]
 #[inline(never)]
 #[unsafe(no_mangle)]

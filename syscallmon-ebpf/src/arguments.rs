@@ -193,8 +193,8 @@ fn from_user<T>(address: u64) -> Option<T> {
     unsafe { bpf_probe_read_user(address as *const T) }.ok()
 }
 
-/// State of the search through the rules of a call: the next rule, the end of the rules from bit 16 on, these flags, and
-/// the class of the rule that matched from bit 48 on.
+/// State of the search through the rules of a call: the next rule, the end of the rules from bit 16 on, these flags,
+/// and the class of the rule that matched from bit 48 on.
 const STATE_IS_UNREADABLE: u64 = 1 << 32;
 const STATE_HAS_CLASS: u64 = 1 << 33;
 const STATE_CONTINUES: u64 = 1 << 34;
@@ -239,8 +239,8 @@ extern "C" fn next_rule(state: u64, a: u64, b: u64, c: u64, d: u64) -> u64 {
     NO_RULE
 }
 
-/// Counts a class of a call. `key` is a [`SeriesKey`] as a word, with the slot 0 for none. Returns 1 if it has no series
-/// yet. A global function, as above.
+/// Counts a class of a call. `key` is a [`SeriesKey`] as a word, with the slot 0 for none. Returns 1 if it has no
+/// series yet. A global function, as above.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn count_class(key: u64) -> u32 {

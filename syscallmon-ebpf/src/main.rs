@@ -2,8 +2,8 @@
 //!
 //! Modules:
 //! - [`count`] (hot path), [`slot`] (slots of cgroups), [`counter`], [`allocate`] (slow path), [`pool`] (free numbers),
-//!   [`ancestry`] (attribution of nested cgroups), [`reclaim`] (returns numbers to the pools), [`arguments`] (classes of
-//!   arguments)
+//!   [`ancestry`] (attribution of nested cgroups), [`reclaim`] (returns numbers to the pools), [`arguments`] (classes
+//!   of arguments)
 //! - [`outcome`] (how calls end), [`denied`] (calls denied by seccomp), [`duration`], [`io_uring`]
 //! - [`container_init`] (calls of container runtimes), [`runtime`] (which processes can be runtimes), [`cgroup`]
 //!   (births and deaths)

@@ -32,8 +32,8 @@ pub use table::LINUX_VERSION;
 /// A call that is counted separately: an (ABI, syscall) pair, an ABI's unknown numbers, or a [class of
 /// arguments](arguments) of a pair.
 ///
-/// The value of a pair is a position in the rows of the kernel's index, below [`POSITIONS_PER_CGROUP`]. Classes have the
-/// values after those of all pairs. A value is valid only with the [`CallTable`] that it comes from.
+/// The value of a pair is a position in the rows of the kernel's index, below [`POSITIONS_PER_CGROUP`]. Classes have
+/// the values after those of all pairs. A value is valid only with the [`CallTable`] that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallId(pub u16);
@@ -69,7 +69,8 @@ impl Errno {
     }
 }
 
-/// The name of a call, as in the labels `abi` and `syscall`. JSON of a class of arguments has the label `argument`, too.
+/// The name of a call, as in the labels `abi` and `syscall`. JSON of a class of arguments has the label `argument`,
+/// too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Call {
     /// `x86_64`, `ia32`, `x32`, `aarch64` or `aarch32`; [`IO_URING`] for an operation of io_uring.

@@ -325,7 +325,7 @@ fn names(items: &[PolicyItem], call: Call, table: &CallTable, unprefixed: Unpref
     items.iter().any(|item| item.entry.names(call, table.native_abi(), unprefixed))
 }
 
-/// Whether one of these items of a list that allows names a call. A class also allows the number, for hosts without them.
+/// Whether one of these items of a list that allows names a call. A class also allows the number, where it is unknown.
 fn allows(items: &[PolicyItem], call: Call, table: &CallTable) -> bool {
     items.iter().any(|item| is_allowed_by(item, call, table))
 }
