@@ -126,14 +126,10 @@ pub fn denied(call: &Call, key: SeriesKey) -> Option<u32> {
     Some(series)
 }
 
-/// Allocates a series for a class of arguments in the same way. `None`: the call was counted as lost, or is one of
-/// container init. Such calls are not counted by class until the container's own program makes one of that class.
-#[cold]
-#[inline(never)]
+/// Allocates a series for a class of arguments in the same way. `None`: the call was counted as lost. Calls of
+/// container init are not counted by class until the container's own program makes one of that class.
+#[inline(always)]
 pub fn argument(call: &Call, key: SeriesKey) -> Option<u32> {
-    if key.outcome == OUTCOME_ARGUMENT && container_init::in_runtime_init() {
-        return None;
-    }
     let share = Share {
         table: &ARGUMENTS,
         places: Pool::Arguments,
@@ -153,12 +149,8 @@ pub fn argument(call: &Call, key: SeriesKey) -> Option<u32> {
 }
 
 /// Counts a class of arguments of a cgroup that has no slot.
-#[cold]
-#[inline(never)]
+#[inline(always)]
 pub fn argument_without_slot(call: &Call, outcome: u16) {
-    if outcome == OUTCOME_ARGUMENT && container_init::in_runtime_init() {
-        return;
-    }
     lost(LossReason::ArgumentsFull);
     report_class(call, outcome, ancestry::attributed_to(call.cgroup_id), true);
 }
@@ -340,7 +332,8 @@ fn report(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
     report_first_call(call.nr, call.abi as u32, owner, flags, if call.is_class { call.position } else { 0 });
 }
 
-/// See [`report`]. `flags` has 1 for a denied call, 2 for a call without a series of its own. A global function: the verifier checks it once for each program, not for each path to it.
+/// See [`report`]. `flags` has 1 for a denied call, 2 for a call without a series of its own. A global function: the
+/// verifier checks it once for each program, not for each path to it.
 #[cold]
 #[inline(never)]
 #[unsafe(no_mangle)]

@@ -18,6 +18,7 @@ use syscallmon_common::{
 
 use crate::{
     allocate::{self, Call, known},
+    container_init,
     counter::one_more,
     denied,
     globals::{
@@ -26,8 +27,7 @@ use crate::{
         OFFSET_REGS_COMPAT_2, OFFSET_REGS_COMPAT_3, argument_call, argument_rule,
     },
     maps::ARGUMENTS,
-    task::{field, typed},
-    word_of,
+    task::{field, typed, word_of},
 };
 
 /// Maximum classes of one call. A call has one for each namespace flag.
@@ -103,16 +103,19 @@ fn of_abi(abi: Abi, arguments: Arguments) -> Arguments {
     if is_compat(abi) { arguments.map(|argument| argument & 0xffff_ffff) } else { arguments }
 }
 
-/// Counts the classes of a call that entered the kernel. `slot` is the call's slot, 0 for none.
+/// Counts the classes of a call that entered the kernel. `slot` is the call's slot, 0 for none; `call` has its position
+/// and, above it, its ABI. Numbers instead of a struct keep the stack small: all frames together have 512 bytes.
 #[inline(never)]
-pub fn entered(ctx: &impl Enter, call: &Call, slot: u32) {
-    count(call, slot, ctx.arguments(call.abi), OUTCOME_ARGUMENT);
+pub fn entered(ctx: &impl Enter, cgroup_id: u64, nr: i64, slot: u32, call: u64) {
+    let (position, abi) = (call as u32, abi_of((call >> 32) as u32));
+    count((cgroup_id, nr, slot), (position, abi), ctx.arguments(abi), OUTCOME_ARGUMENT);
 }
 
 /// Counts the classes of a call that seccomp denied. Inlined, because the verifier allows 8 frames.
 #[inline(always)]
 pub fn denied(call: &Call, slot: u32, arguments: Arguments) {
-    count(call, slot, arguments, OUTCOME_ARGUMENT_DENIED);
+    let Call { cgroup_id, nr, abi, position, .. } = *call;
+    count((cgroup_id, nr, slot), (position, abi), arguments, OUTCOME_ARGUMENT_DENIED);
 }
 
 /// Counts the classes of a call that seccomp denied by ending its thread.
@@ -122,30 +125,40 @@ pub fn killed(call: &Call, slot: u32) {
     denied(call, slot, at_exit(call.abi, |offset| field(registers, offset).unwrap_or(0)));
 }
 
+/// Returns the ABI of a discriminant. io_uring has no classes.
 #[inline(always)]
-fn count(call: &Call, slot: u32, arguments: Arguments, outcome: u16) {
-    let ArgumentCall { first, rules, classes, source } = argument_call(call.position);
+fn abi_of(abi: u32) -> Abi {
+    match abi {
+        0 => Abi::Native,
+        1 => Abi::Compat,
+        _ => Abi::X32,
+    }
+}
+
+#[inline(always)]
+fn count((cgroup_id, nr, slot): (u64, i64, u32), (position, abi): (u32, Abi), arguments: Arguments, outcome: u16) {
+    let ArgumentCall { first, rules, classes, source } = argument_call(position);
     if rules == 0 {
         return;
     }
     let (arguments, is_readable) = with_memory(source, arguments);
     let [a, b, c, d] = arguments;
-    let (mut at, end) = (u64::from(first), u64::from(first) + u64::from(rules));
-    let mut has_class = 0;
+    // One word each, because every word that the loop keeps is on the stack.
+    let first_key = u64::from(slot) | u64::from(classes) << 32 | u64::from(outcome) << 48;
+    let mut state = u64::from(first) | (u64::from(first) + u64::from(rules)) << 16 | u64::from(!is_readable) << 32;
     for _ in 0..MAX_CLASSES_PER_CALL {
-        let state = at | end << 16 | u64::from(!is_readable) << 32 | has_class << 33;
-        let found = next_rule(state, a, b, c, d);
-        if found == NO_RULE {
+        state = next_rule(state, a, b, c, d);
+        if state == NO_RULE {
             return;
         }
-        let (class, continues) = (found as u16, found >> 48 != 0);
-        let class = u32::from(classes.wrapping_add(class));
-        let abi = call.abi as u32;
-        count_class(u64::from(slot) | u64::from(class) << 32, call.cgroup_id, call.nr, abi, u32::from(outcome));
-        if !continues {
+        let key = first_key.wrapping_add((state >> 48) << 32);
+        // Container init is looked for here and not deeper, where no stack is left.
+        if count_class(key) != 0 && (outcome != OUTCOME_ARGUMENT || !container_init::in_runtime_init()) {
+            new_class(key, cgroup_id, nr, abi as u32);
+        }
+        if state & STATE_CONTINUES == 0 {
             return;
         }
-        (at, has_class) = (found >> 16 & 0xffff, 1);
     }
 }
 
@@ -180,17 +193,22 @@ fn from_user<T>(address: u64) -> Option<T> {
     unsafe { bpf_probe_read_user(address as *const T) }.ok()
 }
 
+/// State of the search through the rules of a call: the next rule, the end of the rules from bit 16 on, these flags,
+/// and the class of the rule that matched from bit 48 on.
+const STATE_IS_UNREADABLE: u64 = 1 << 32;
+const STATE_HAS_CLASS: u64 = 1 << 33;
+const STATE_CONTINUES: u64 = 1 << 34;
+
 /// No further rule matches.
 const NO_RULE: u64 = u64::MAX;
 
-/// Finds the next rule that matches the arguments of a call. `state` has the first rule to try, the end of the rules,
-/// whether memory is unreadable, and whether a rule before matched. Returns the rule's class, the rule after it, and
-/// whether that may match too. A global function: the verifier checks it once for each program.
+/// Finds the next rule that matches the arguments of a call. Returns the new state. A global function: the verifier
+/// checks it once for each program.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn next_rule(state: u64, a: u64, b: u64, c: u64, d: u64) -> u64 {
     let (first, end) = (state & 0xffff, state >> 16 & 0xffff);
-    let (is_unreadable, has_class) = ((state >> 32 & 1) as u16, state >> 33 & 1);
+    let (is_unreadable, has_class) = (state & STATE_IS_UNREADABLE, state & STATE_HAS_CLASS != 0);
     let argument = |number: u8| match number {
         0 => a,
         1 => b,
@@ -203,40 +221,49 @@ extern "C" fn next_rule(state: u64, a: u64, b: u64, c: u64, d: u64) -> u64 {
             break;
         }
         let rule = argument_rule(at);
-        if rule.unreadable != is_unreadable && rule.flags & RULE_IS_REST == 0 {
+        let is_rest = rule.flags & RULE_IS_REST != 0;
+        if !is_rest && (rule.unreadable != 0) != (is_unreadable != 0) {
             continue;
         }
-        if rule.flags & RULE_IS_REST != 0 && has_class != 0 {
+        if is_rest && has_class {
             break;
         }
         if argument(rule.argument) & rule.mask == rule.value
             && argument(rule.second) as u32 & rule.second_mask == rule.second_value
         {
-            let continues = u64::from(rule.flags & RULE_CONTINUES);
-            return u64::from(rule.class) | (at + 1) << 16 | continues << 48;
+            let continues = if rule.flags & RULE_CONTINUES != 0 { STATE_CONTINUES } else { 0 };
+            let flags = is_unreadable | STATE_HAS_CLASS | continues;
+            return (at + 1) | end << 16 | flags | u64::from(rule.class) << 48;
         }
     }
     NO_RULE
 }
 
-/// Counts one class of a call. `slot_and_class` has the slot, 0 for none, and the position of the class. A global
-/// function, as above.
+/// Counts a class of a call. `key` is a [`SeriesKey`] as a word, with the slot 0 for none. Returns 1 if it has no
+/// series yet. A global function, as above.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn count_class(slot_and_class: u64, cgroup_id: u64, nr: i64, abi: u32, outcome: u32) -> u32 {
-    let (slot, class, outcome) = (slot_and_class as u32, (slot_and_class >> 32) as u32, outcome as u16);
-    let abi = match abi {
-        0 => Abi::Native,
-        1 => Abi::Compat,
-        _ => Abi::X32,
-    };
-    let call = Call { cgroup_id, nr, abi, position: class, is_class: true };
-    if slot == 0 {
-        allocate::argument_without_slot(&call, outcome);
-        return 0;
+extern "C" fn count_class(key: u64) -> u32 {
+    let key = SeriesKey::from_word(key);
+    match if key.slot == 0 { None } else { known(&ARGUMENTS, key) } {
+        Some(series) => {
+            one_more(series);
+            0
+        }
+        None => 1,
     }
-    let key = SeriesKey { slot, position: class as u16, outcome };
-    if let Some(series) = known(&ARGUMENTS, key).or_else(|| allocate::argument(&call, key)) {
+}
+
+/// Counts a class that has no series yet. A global function, as above.
+#[cold]
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn new_class(key: u64, cgroup_id: u64, nr: i64, abi: u32) -> u32 {
+    let key = SeriesKey::from_word(key);
+    let call = Call { cgroup_id, nr, abi: abi_of(abi), position: u32::from(key.position), is_class: true };
+    if key.slot == 0 {
+        allocate::argument_without_slot(&call, key.outcome);
+    } else if let Some(series) = allocate::argument(&call, key) {
         one_more(series);
     }
     0

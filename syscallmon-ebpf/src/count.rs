@@ -28,7 +28,7 @@ pub fn call(ctx: &impl Enter, task: impl Task, nr: i64) {
         duration::begin(task, position, slot);
     }
     if COUNTS_ARGUMENTS.load() != 0 && entry.has_classes() {
-        arguments::entered(ctx, &Call { cgroup_id, nr, abi, position, is_class: false }, slot);
+        arguments::entered(ctx, cgroup_id, nr, slot, u64::from(position) | (abi as u64) << 32);
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Modules:
 //! - [`count`] (hot path), [`slot`] (slots of cgroups), [`counter`], [`allocate`] (slow path), [`pool`] (free numbers),
-//!   [`ancestry`] (attribution of nested cgroups), [`reclaim`] (returns numbers to the pools), [`arguments`] (classes of
-//!   arguments)
+//!   [`ancestry`] (attribution of nested cgroups), [`reclaim`] (returns numbers to the pools), [`arguments`] (classes
+//!   of arguments)
 //! - [`outcome`] (how calls end), [`denied`] (calls denied by seccomp), [`duration`], [`io_uring`]
 //! - [`container_init`] (calls of container runtimes), [`runtime`] (which processes can be runtimes), [`cgroup`]
 //!   (births and deaths)
@@ -59,7 +59,7 @@ use crate::{
     globals::{COUNTS_DENIED, HAS_TASK_BTF, OFFSET_EVENT_CHILD, OFFSET_REGS_NR, TIMES_CALLS},
     io_uring::Operation,
     outcome::Exit,
-    task::{BtfTask, ProbeReadTask, Task, field, typed},
+    task::{BtfTask, ProbeReadTask, Task, field, typed, word_of},
 };
 
 /// Counts a call; the cheapest program. Needs `bpf_get_current_task_btf` (Linux 5.11).
@@ -89,13 +89,6 @@ pub fn sys_enter_tp(ctx: TracePointContext) -> u32 {
         count::call(&ctx, ProbeReadTask::current(), nr);
     }
     0
-}
-
-/// A word of a classic tracepoint's record.
-#[inline(always)]
-fn word_of(ctx: &TracePointContext, offset: usize) -> i64 {
-    // SAFETY: the verifier checks reads of the context against its size.
-    unsafe { *ctx.as_ptr().cast::<u8>().add(offset).cast::<i64>() }
 }
 
 /// `struct pt_regs *regs, long ret`, as BTF pointers.

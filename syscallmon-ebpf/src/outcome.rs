@@ -126,7 +126,8 @@ fn errno(returned: i64) -> Option<u16> {
     (errno.wrapping_sub(1) < u64::from(ERRNO_MAX)).then_some(errno as u16)
 }
 
-/// Counts an outcome. Returns the call's slot, 0 for none. A separate function, also in the kernel, because most calls do not need it.
+/// Counts an outcome. Returns the call's slot, 0 for none. A separate function, also in the kernel, because most calls
+/// do not need it.
 #[inline(never)]
 fn count(call: &Call, outcome: u16) -> u32 {
     let Some((slot, _)) = slot(call.cgroup_id) else {

@@ -17,7 +17,8 @@ pub struct Delta {
     pub before: Option<Workload>,
     /// Number of each call, and of each class of arguments, without container init.
     pub calls: SortedCounts<CallId>,
-    /// Number of denials of each call, and of each class of arguments, except with `ENOSYS`, because programs fall back from such calls.
+    /// Number of denials of each call, and of each class of arguments, except with `ENOSYS`, because programs fall back
+    /// from such calls.
     pub denied: SortedCounts<CallId>,
 }
 

@@ -14,7 +14,7 @@ mod table;
 
 use std::{collections::BTreeSet, ops::Range};
 
-use serde::{Deserialize, Serialize, ser::SerializeStruct};
+use serde::{Deserialize, Serialize, Serializer};
 use syscallmon_common::{
     Abi, NUMBERS_PER_ABI, POSITION_ARGUMENTS, POSITION_FORKS, POSITION_NO_ANSWER, POSITION_TABLE_LEN, POSITION_TIMED,
     POSITIONS_PER_CGROUP,
@@ -32,8 +32,8 @@ pub use table::LINUX_VERSION;
 /// A call that is counted separately: an (ABI, syscall) pair, an ABI's unknown numbers, or a [class of
 /// arguments](arguments) of a pair.
 ///
-/// The value of a pair is a position in the rows of the kernel's index, below [`POSITIONS_PER_CGROUP`]. Classes have the
-/// values after those of all pairs. A value is valid only with the [`CallTable`] that it comes from.
+/// The value of a pair is a position in the rows of the kernel's index, below [`POSITIONS_PER_CGROUP`]. Classes have
+/// the values after those of all pairs. A value is valid only with the [`CallTable`] that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallId(pub u16);
@@ -69,7 +69,8 @@ impl Errno {
     }
 }
 
-/// The name of a call, as in the labels `abi` and `syscall`. JSON of a class of arguments has the label `argument`, too.
+/// The name of a call, as in the labels `abi` and `syscall`. JSON of a class of arguments has the label `argument`,
+/// too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Call {
     /// `x86_64`, `ia32`, `x32`, `aarch64` or `aarch32`; [`IO_URING`] for an operation of io_uring.
@@ -106,15 +107,15 @@ impl Call {
 }
 
 impl Serialize for Call {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Call", 3)?;
-        fields.serialize_field("abi", self.abi)?;
-        fields.serialize_field("syscall", self.name())?;
-        match self.argument() {
-            "" => fields.skip_field("argument")?,
-            argument => fields.serialize_field("argument", argument)?,
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Parts {
+            abi: &'static str,
+            syscall: &'static str,
+            #[serde(skip_serializing_if = "str::is_empty")]
+            argument: &'static str,
         }
-        fields.end()
+        Parts { abi: self.abi, syscall: self.name(), argument: self.argument() }.serialize(serializer)
     }
 }
 

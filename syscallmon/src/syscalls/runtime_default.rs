@@ -7,8 +7,8 @@
 //!
 //! Calls that are allowed for some arguments count as allowed (clone, personality, socket); of their [classes of
 //! arguments](super::arguments), only those of these arguments do. `clone3` counts as allowed: the profile answers with
-//! ENOSYS, every glibc tries it first, and falls back. Its classes are those of `clone`, which is what programs fall back
-//! to. The same goes for the sockets of `socketcall`, of which the filter cannot see the family.
+//! ENOSYS, every glibc tries it first, and falls back. Its classes are those of `clone`, which is what programs fall
+//! back to. The same goes for the sockets of `socketcall`, of which the filter cannot see the family.
 
 use super::{
     arguments::{OTHER, UNREADABLE},

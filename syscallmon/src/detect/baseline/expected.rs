@@ -15,8 +15,8 @@ use crate::syscalls::{Call, CallId, CallTable, HARMLESS, arguments::OTHER, names
 static SIBLINGS: LazyLock<BTreeMap<&str, BTreeSet<&str>>> =
     LazyLock::new(|| names::system_calls().iter().map(|&name| (name, siblings(name))).collect());
 
-/// Returns these calls, their siblings in the same ABI, and harmless calls in each of their ABIs. A sibling of a class of
-/// arguments has the same argument, or no classes: `clone(other)` for `clone3(other)`.
+/// Returns these calls, their siblings in the same ABI, and harmless calls in each of their ABIs. A sibling of a class
+/// of arguments has the same argument, or no classes: `clone(other)` for `clone3(other)`.
 pub(super) fn with_expected(learned: impl IntoIterator<Item = CallId>, table: &CallTable) -> BTreeSet<CallId> {
     let mut by_abi: BTreeMap<&str, BTreeSet<(&str, &str)>> = BTreeMap::new();
     let mut expected = BTreeSet::new();

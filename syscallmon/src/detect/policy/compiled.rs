@@ -309,8 +309,8 @@ impl Policy {
     fn is_expected_of(&self, learned: &BTreeSet<CallId>, call: CallId) -> bool {
         let row = self.row(call);
         let is_learned = |id| learned.contains(&CallId(id));
-        learned.contains(&call)
-            || (row.call != call && learned.contains(&row.call))
+        is_learned(call.0)
+            || is_learned(row.call.0)
             || row.classes.clone().any(is_learned)
             || (row.is_essential && (row.is_native || self.has_abi(learned, row.abi)))
     }
@@ -325,8 +325,7 @@ fn names(items: &[PolicyItem], call: Call, table: &CallTable, unprefixed: Unpref
     items.iter().any(|item| item.entry.names(call, table.native_abi(), unprefixed))
 }
 
-/// Whether one of these items of a list that allows names a call. A class of arguments also allows the number of its
-/// call, for hosts where arguments are not known.
+/// Whether one of these items of a list that allows names a call. A class also allows the number, where it is unknown.
 fn allows(items: &[PolicyItem], call: Call, table: &CallTable) -> bool {
     items.iter().any(|item| is_allowed_by(item, call, table))
 }

@@ -28,8 +28,8 @@ pub(super) struct Programs {
     maps: RefCell<HashMap<&'static str, MappedArray>>,
     /// `SLOT_OF_CGROUP`.
     slots: RefCell<HashMap<u64, u32>>,
-    /// `ERRORS`, `DENIED`, `ARGUMENTS` and `TIMED`, by the kind of [`ReclaimOp`](syscallmon_common::ReclaimOp) that removes an
-    /// entry.
+    /// `ERRORS`, `DENIED`, `ARGUMENTS` and `TIMED`, by the kind of [`ReclaimOp`](syscallmon_common::ReclaimOp) that
+    /// removes an entry.
     outcomes: RefCell<HashMap<(u32, u64), u32>>,
     /// `FREE_SLOTS`, `FREE_SERIES` and `FREE_HISTOGRAMS`, by the kind that adds an entry.
     free: RefCell<HashMap<u32, VecDeque<u32>>>,

@@ -32,7 +32,7 @@ use crate::{
     kernel::{Probe, ProbeStatus},
     model::Model,
     process::{Ancestor, Process, ProcessTree},
-    snapshot::{ArgumentKey, Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
+    snapshot::{ArgumentKey, Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot, SortedCounts},
     syscalls::{Call, CallId, CallTable, Errno},
     view::{FixedFacts, RecordedFirstCall, testing::Owned},
     workload::{ResolvedWorkload, Workload},
@@ -83,6 +83,11 @@ fn violation(path: &str, call: Call, seconds: u64) -> Violation {
     }
 }
 
+/// Counts of a class of arguments, in every way.
+fn arguments(class: CallId) -> SortedCounts<ArgumentKey> {
+    [(ArgumentKey::Of(class), 2), (ArgumentKey::Denied(class), 1), (ArgumentKey::Other, 1)].into_iter().collect()
+}
+
 /// A view with each field that an answer can have. There are 5 workloads with 3 calls each, and 5 violations, each an
 /// incident.
 fn view() -> View {
@@ -97,13 +102,7 @@ fn view() -> View {
         errors: [(ErrorKey::Of(openat, Errno::new(2)), 2), (ErrorKey::Other, 1)].into_iter().collect(),
         denied: [(DeniedKey::Of(read), 1), (DeniedKey::Unsupported(openat), 1)].into_iter().collect(),
         durations: [(read, took)].into_iter().collect(),
-        arguments: [
-            (ArgumentKey::Of(id("x86_64", "socket(AF_ALG)")), 2),
-            (ArgumentKey::Denied(id("x86_64", "socket(AF_ALG)")), 1),
-            (ArgumentKey::Other, 1),
-        ]
-        .into_iter()
-        .collect(),
+        arguments: arguments(id("x86_64", "socket(AF_ALG)")),
     };
     let counts = Arc::new(counts);
     let slot = |slot: u32| SlotCounts { slot, cgroup_id: slot.into(), counts: Arc::clone(&counts) };

@@ -5,6 +5,7 @@
 //! calls. Numbers are those of the kernel's headers, which [`table`] names; a test compares them with libc's.
 
 mod rule;
+mod sockets;
 mod table;
 
 use std::{

@@ -175,8 +175,10 @@ fn numbers_are_those_of_the_headers() {
         ($call:literal: $($name:ident)*) => {
             $(
                 let value = i128::from(libc::$name) & 0xffff_ffff;
-                let is_it = |rule: &&Rule| rule.class == stringify!($name) || rule.class.ends_with(concat!(",", stringify!($name)));
-                let rule = table::rows().iter().find(|row| row.calls.contains(&$call)).unwrap().rules.iter().find(is_it);
+                let part = concat!(",", stringify!($name));
+                let is_it = |rule: &&Rule| rule.class == stringify!($name) || rule.class.ends_with(part);
+                let row = table::rows().iter().find(|row| row.calls.contains(&$call)).unwrap();
+                let rule = row.rules.iter().find(is_it);
                 let rule = rule.unwrap_or_else(|| panic!("{} has no {}", $call, stringify!($name)));
                 let number = if stringify!($name).starts_with("NETLINK") { rule.second.value } else { rule.first.value };
                 assert_eq!(i128::from(number), value, "{}({})", $call, stringify!($name));
