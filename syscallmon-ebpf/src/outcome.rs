@@ -4,16 +4,15 @@
 //! and whether the task has a filter. All other outcomes have their own series, found by a hash lookup.
 
 use syscallmon_common::{
-    Abi, ENOSYS, ERRNO_MAX, OUTCOME_DENIED, OUTCOME_DENIED_CONTAINER_INIT, OUTCOME_DENIED_ENOSYS, SeriesKey, is_denied,
+    ENOSYS, ERRNO_MAX, OUTCOME_DENIED, OUTCOME_DENIED_CONTAINER_INIT, OUTCOME_DENIED_ENOSYS, SeriesKey, is_denied,
 };
 
 use crate::{
     allocate::{self, Call, known},
-    arguments::{self, Arguments},
     container_init,
     counter::one_more,
     denied, duration,
-    globals::{COUNTS_ARGUMENTS, COUNTS_DENIED, COUNTS_ERRORS, TIMES_CALLS},
+    globals::{COUNTS_DENIED, COUNTS_ERRORS, TIMES_CALLS},
     maps::{DENIED, ERRORS},
     number::{Numbered, PositionEntry, of_call},
     slot::slot,
@@ -30,8 +29,6 @@ pub trait Exit {
     fn nr(&self) -> i64;
     /// The call's return value.
     fn returned(&self) -> i64;
-    /// The call's arguments; likewise.
-    fn arguments(&self, abi: Abi) -> Arguments;
 }
 
 /// Counts the outcome of a call.
@@ -64,7 +61,7 @@ pub fn call<C: Exit, T: Task>(ctx: &C) {
 #[inline(always)]
 fn call_of(task: impl Task, nr: i64) -> (Call, PositionEntry) {
     let Numbered { abi, entry } = of_call(task, nr);
-    (Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position(), is_class: false }, entry)
+    (Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, entry)
 }
 
 /// Whether the call of a task with a seccomp filter had entered the kernel. Counts the call if it was denied.
@@ -83,10 +80,7 @@ fn had_entered<C: Exit, T: Task>(ctx: &C) -> bool {
         } else {
             OUTCOME_DENIED
         };
-        let slot = count(&call, outcome);
-        if outcome == OUTCOME_DENIED && COUNTS_ARGUMENTS.load() != 0 && entry.has_classes() {
-            arguments::denied(&call, slot, ctx.arguments(call.abi));
-        }
+        count(&call, outcome);
     }
     false
 }
@@ -112,11 +106,7 @@ fn failed<C: Exit, T: Task>(ctx: &C, errno: u16) {
 /// Counts a call that seccomp denied by ending its thread. Such a call has no `sys_exit`.
 #[inline(always)]
 pub fn killed(task: impl Task, nr: i64) {
-    let (call, entry) = call_of(task, nr);
-    let slot = count(&call, OUTCOME_DENIED);
-    if COUNTS_ARGUMENTS.load() != 0 && entry.has_classes() {
-        arguments::killed(&call, slot);
-    }
+    count(&call_of(task, nr).0, OUTCOME_DENIED);
 }
 
 /// Returns the errno of a call; `None` for results and for values that only the kernel uses.
@@ -126,13 +116,12 @@ fn errno(returned: i64) -> Option<u16> {
     (errno.wrapping_sub(1) < u64::from(ERRNO_MAX)).then_some(errno as u16)
 }
 
-/// Counts an outcome. Returns the call's slot, 0 for none. A separate function, also in the kernel, because most calls
-/// do not need it.
+/// Counts an outcome. A separate function, also in the kernel, because most calls do not need it.
 #[inline(never)]
-fn count(call: &Call, outcome: u16) -> u32 {
+fn count(call: &Call, outcome: u16) {
     let Some((slot, _)) = slot(call.cgroup_id) else {
         allocate::outcome_without_slot(call, outcome);
-        return 0;
+        return;
     };
     let key = SeriesKey { slot, position: call.position as u16, outcome };
     let series = if is_denied(outcome) {
@@ -143,5 +132,4 @@ fn count(call: &Call, outcome: u16) -> u32 {
     if let Some(series) = series {
         one_more(series);
     }
-    slot
 }

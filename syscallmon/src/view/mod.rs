@@ -56,8 +56,6 @@ pub struct FixedFacts {
     pub started: (Instant, SystemTime),
     /// Whether the data come from a recording.
     pub is_replay: bool,
-    /// Whether classes of arguments are counted, so that policies judge them.
-    pub knows_arguments: bool,
 }
 
 impl FixedFacts {
@@ -90,7 +88,6 @@ impl FixedFacts {
             kernel_memory_bytes: 1,
             started: (Instant::now(), SystemTime::UNIX_EPOCH),
             is_replay: false,
-            knows_arguments: true,
         }
     }
 }

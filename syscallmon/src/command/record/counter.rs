@@ -64,8 +64,7 @@ impl Counter {
     /// Loads and attaches the programs. All cgroups below `cgroup` share its slot from the begin.
     pub(super) fn load(options: &Options, cgroup: u64) -> anyhow::Result<(Self, EventRings)> {
         let calls = CallTable::native();
-        let (mut kernel, rings) =
-            Kernel::load(options, &calls.kernel_tables(&BTreeSet::new(), options.features.arguments))?;
+        let (mut kernel, rings) = Kernel::load(options, &calls.positions(&BTreeSet::new()))?;
         for status in kernel.probes() {
             if let Some(problem) = &status.problem {
                 tracing::warn!(probe = status.probe.name(), "{problem}");

@@ -1,5 +1,4 @@
 mod anew;
-mod arguments;
 mod usage;
 
 use std::{collections::BTreeSet, path::Path};
