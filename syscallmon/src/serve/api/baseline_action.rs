@@ -28,8 +28,8 @@ impl BaselineAction {
         }
     }
 
-    /// Returns the baseline after the action; for `forget`, the one before. `None` if there is none. `through` is for
-    /// the log.
+    /// Applies the action. Returns the baseline as it is afterwards, and the forgotten one for `forget`; `None` if the
+    /// kind has none. The log names `through` as the way of the request.
     pub(in crate::serve) async fn apply(
         self,
         owner: &Requester,

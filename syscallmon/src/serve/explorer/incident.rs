@@ -56,7 +56,7 @@ pub(super) struct IncidentPage {
     groups: Vec<Group>,
     calls: usize,
     calls_omitted: u64,
-    /// The exceptions as YAML, or why there are none.
+    /// The exceptions as YAML. The error says what prevents them.
     exception: Result<String, Name>,
     command: String,
     runbook: &'static str,
