@@ -247,7 +247,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__check)
-            opts="-h --config.file --output --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --metrics.syscalls --metrics.errors --metrics.denied --metrics.latency --metrics.created-timestamps --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.incident-window --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --output --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --metrics.syscalls --metrics.errors --metrics.denied --metrics.latency --metrics.created-timestamps --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --probe.arguments --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.incident-window --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -399,6 +399,10 @@ _syscallmon() {
                     ;;
                 --probe.io-uring)
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --probe.arguments)
+                    COMPREPLY=($(compgen -W "none security all" -- "${cur}"))
                     return 0
                     ;;
                 --latency.syscalls)
@@ -1897,7 +1901,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__record)
-            opts="-o -h --host --output --duration --startup --startup-until --max-size --mask --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --metrics.syscalls --metrics.errors --metrics.denied --metrics.latency --metrics.created-timestamps --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.incident-window --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-o -h --host --output --duration --startup --startup-until --max-size --mask --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --metrics.syscalls --metrics.errors --metrics.denied --metrics.latency --metrics.created-timestamps --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --probe.arguments --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.incident-window --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2069,6 +2073,10 @@ _syscallmon() {
                     ;;
                 --probe.io-uring)
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --probe.arguments)
+                    COMPREPLY=($(compgen -W "none security all" -- "${cur}"))
                     return 0
                     ;;
                 --latency.syscalls)
@@ -2273,7 +2281,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__run)
-            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --metrics.syscalls --metrics.errors --metrics.denied --metrics.latency --metrics.created-timestamps --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.incident-window --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --metrics.syscalls --metrics.errors --metrics.denied --metrics.latency --metrics.created-timestamps --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --probe.arguments --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.incident-window --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2421,6 +2429,10 @@ _syscallmon() {
                     ;;
                 --probe.io-uring)
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --probe.arguments)
+                    COMPREPLY=($(compgen -W "none security all" -- "${cur}"))
                     return 0
                     ;;
                 --latency.syscalls)

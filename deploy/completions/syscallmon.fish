@@ -94,6 +94,9 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.late
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.io-uring -d 'Whether to count io_uring operations. [default: true]' -r -f -a "true\t''
 false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.arguments -d 'Which arguments of calls to count: security counts those that matter for security, such as the address families of socket and the namespaces of unshare. [default: security]' -r -f -a "none\t'None'
+security\t'Those that matter for security. Calls with other arguments are of the class `other`'
+all\t'All that have a name'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l latency.syscalls -d 'Syscalls whose durations are measured: names, and systemd\'s sets such as @file-system, separated by commas. By default calls that wait for disk and network: read, write, openat, fsync, connect, recvmsg and similar' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l latency.buckets -d 'Upper bounds of the exported buckets, from the powers of two 1us, 2us, 4us, ... 512us, 1ms, ... 512ms, 1s, ... 16s (1ms is 1,024 us). [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.runtime-default -d 'Whether the built-in policy applies to containers that no other policy selects. It expects the calls that the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
@@ -197,6 +200,9 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.la
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.io-uring -d 'Whether to count io_uring operations. [default: true]' -r -f -a "true\t''
 false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.arguments -d 'Which arguments of calls to count: security counts those that matter for security, such as the address families of socket and the namespaces of unshare. [default: security]' -r -f -a "none\t'None'
+security\t'Those that matter for security. Calls with other arguments are of the class `other`'
+all\t'All that have a name'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l latency.syscalls -d 'Syscalls whose durations are measured: names, and systemd\'s sets such as @file-system, separated by commas. By default calls that wait for disk and network: read, write, openat, fsync, connect, recvmsg and similar' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l latency.buckets -d 'Upper bounds of the exported buckets, from the powers of two 1us, 2us, 4us, ... 512us, 1ms, ... 512ms, 1s, ... 16s (1ms is 1,024 us). [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.runtime-default -d 'Whether the built-in policy applies to containers that no other policy selects. It expects the calls that the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
@@ -495,6 +501,9 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l probe.l
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l probe.io-uring -d 'Whether to count io_uring operations. [default: true]' -r -f -a "true\t''
 false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l probe.arguments -d 'Which arguments of calls to count: security counts those that matter for security, such as the address families of socket and the namespaces of unshare. [default: security]' -r -f -a "none\t'None'
+security\t'Those that matter for security. Calls with other arguments are of the class `other`'
+all\t'All that have a name'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l latency.syscalls -d 'Syscalls whose durations are measured: names, and systemd\'s sets such as @file-system, separated by commas. By default calls that wait for disk and network: read, write, openat, fsync, connect, recvmsg and similar' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l latency.buckets -d 'Upper bounds of the exported buckets, from the powers of two 1us, 2us, 4us, ... 512us, 1ms, ... 512ms, 1s, ... 16s (1ms is 1,024 us). [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l policy.runtime-default -d 'Whether the built-in policy applies to containers that no other policy selects. It expects the calls that the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''

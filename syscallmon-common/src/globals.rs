@@ -146,6 +146,23 @@ macro_rules! globals {
             COUNTS_DENIED: u32 = 0;
             /// Whether durations are measured: 1 or 0. The position table flags the measured calls.
             TIMES_CALLS: u32 = 0;
+            /// Whether classes of arguments are counted: 1 or 0. The position table flags the calls that have classes.
+            COUNTS_ARGUMENTS: u32 = 0;
+            /// Offsets of the arguments 0 to 3 in `struct pt_regs`. Argument 0 of a call that ends is elsewhere on
+            /// arm64, where the result replaces it.
+            OFFSET_REGS_ARGUMENT_0: u64 = UNKNOWN_OFFSET;
+            OFFSET_REGS_ARGUMENT_0_AT_EXIT: u64 = UNKNOWN_OFFSET;
+            OFFSET_REGS_ARGUMENT_1: u64 = UNKNOWN_OFFSET;
+            OFFSET_REGS_ARGUMENT_2: u64 = UNKNOWN_OFFSET;
+            OFFSET_REGS_ARGUMENT_3: u64 = UNKNOWN_OFFSET;
+            /// The same for 32-bit calls.
+            OFFSET_REGS_COMPAT_0: u64 = UNKNOWN_OFFSET;
+            OFFSET_REGS_COMPAT_0_AT_EXIT: u64 = UNKNOWN_OFFSET;
+            OFFSET_REGS_COMPAT_1: u64 = UNKNOWN_OFFSET;
+            OFFSET_REGS_COMPAT_2: u64 = UNKNOWN_OFFSET;
+            OFFSET_REGS_COMPAT_3: u64 = UNKNOWN_OFFSET;
+            /// Maximum classes of arguments that have their own series in one cgroup.
+            ARGUMENTS_PER_CGROUP: u32 = 0;
             /// Maximum pairs of call and errno that have their own series in one cgroup.
             ERRORS_PER_CGROUP: u32 = 0;
             /// Maximum denied calls that have their own series in one cgroup.

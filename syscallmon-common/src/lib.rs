@@ -7,10 +7,22 @@
 
 #![no_std]
 
+mod arguments;
 mod globals;
 mod loss;
+mod reclaim;
 
-pub use self::loss::LossReason;
+pub use self::{
+    arguments::{
+        ARGUMENT_CALLS_LEN, ARGUMENT_RULES_LEN, ArgumentCall, ArgumentRule, MAX_RULES_PER_CALL, RULE_CONTINUES,
+        RULE_IS_REST, SOURCE_CLONE3, SOURCE_IO_URING_SETUP, SOURCE_OLD_MMAP, SOURCE_REGISTERS, SOURCE_SOCKETCALL,
+    },
+    loss::LossReason,
+    reclaim::{
+        RECLAIM_ADD_ROOT, RECLAIM_ARGUMENT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM,
+        RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, ReclaimOp,
+    },
+};
 #[cfg(feature = "bytes")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -36,6 +48,8 @@ pub const POSITION_FORKS: u16 = 1 << 14;
 
 /// Flag of an entry of the position table: the return value of the call is arbitrary data, not a result of the kernel.
 pub const POSITION_NO_ANSWER: u16 = 1 << 13;
+/// Flag of an entry of the position table: the arguments of the call have [classes](ArgumentRule).
+pub const POSITION_ARGUMENTS: u16 = 1 << 12;
 
 /// Entries of the per-CPU cache from cgroup id to slot; a power of two.
 pub const SLOT_CACHE_LEN: usize = 128;
@@ -121,12 +135,25 @@ pub const OUTCOME_OTHER_DENIED: u16 = 0xfffd;
 pub const OUTCOME_DENIED_ENOSYS: u16 = 0xfffc;
 /// Seccomp denied a call of container init, whatever the errno: [`SeriesKey::outcome`].
 pub const OUTCOME_DENIED_CONTAINER_INIT: u16 = 0xfffb;
+/// A class of arguments of calls that entered the kernel; the position is that of the class: [`SeriesKey::outcome`].
+pub const OUTCOME_ARGUMENT: u16 = 0xfffa;
+/// The same for calls that seccomp denied: [`SeriesKey::outcome`].
+pub const OUTCOME_ARGUMENT_DENIED: u16 = 0xfff9;
+/// All further classes of arguments of a cgroup that has too many different ones; position 0: [`SeriesKey::outcome`].
+pub const OUTCOME_OTHER_ARGUMENTS: u16 = 0xfff8;
 
 /// Whether an outcome is that of a denied call with a series of its own.
 #[inline]
 #[must_use]
 pub const fn is_denied(outcome: u16) -> bool {
     matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_DENIED_CONTAINER_INIT)
+}
+
+/// Whether an outcome is that of a class of arguments.
+#[inline]
+#[must_use]
+pub const fn is_argument(outcome: u16) -> bool {
+    matches!(outcome, OUTCOME_ARGUMENT | OUTCOME_ARGUMENT_DENIED | OUTCOME_OTHER_ARGUMENTS)
 }
 
 /// `ENOSYS` of `include/uapi/asm-generic/errno.h`, the same on all supported architectures.
@@ -226,43 +253,6 @@ pub const ROOT_OF_REST: u32 = 2;
 /// LXC container).
 pub const ROOT_LEVELS: u32 = 16;
 
-/// A change of the kernel's tables that user space requests, mostly to reclaim a number: an entry of the map
-/// `RECLAIM_OPS`. Kind 0 marks a finished entry, and the end of the list.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "bytes", derive(FromBytes, Immutable, IntoBytes, KnownLayout))]
-pub struct ReclaimOp {
-    /// The cgroup that loses its slot, or the [`SeriesKey`] that loses its number; 0 otherwise.
-    pub key: u64,
-    /// One of the constants below, such as [`RECLAIM_CGROUP`].
-    pub kind: u32,
-    /// The slot, series, histogram, or kind of attribution root.
-    pub number: u32,
-}
-
-/// Removes a cgroup from the hash table: [`ReclaimOp::kind`].
-pub const RECLAIM_CGROUP: u32 = 1;
-/// Puts a slot into the free list: [`ReclaimOp::kind`].
-pub const RECLAIM_SLOT: u32 = 2;
-/// Puts a series into the free list: [`ReclaimOp::kind`].
-pub const RECLAIM_SERIES: u32 = 3;
-
-/// Removes a [`SeriesKey`] from the hash table of errors: [`ReclaimOp::kind`].
-pub const RECLAIM_ERROR: u32 = 4;
-/// Removes a [`SeriesKey`] from the hash table of denied calls: [`ReclaimOp::kind`].
-pub const RECLAIM_DENIED: u32 = 5;
-/// Removes a [`SeriesKey`] from the hash table of histograms: [`ReclaimOp::kind`].
-pub const RECLAIM_TIMED: u32 = 6;
-/// Puts a histogram into the free list: [`ReclaimOp::kind`].
-pub const RECLAIM_HISTOGRAM: u32 = 7;
-/// Makes a cgroup an attribution root, of the kind in [`ReclaimOp::number`]: [`ReclaimOp::kind`].
-pub const RECLAIM_ADD_ROOT: u32 = 8;
-/// Removes an attribution root: [`ReclaimOp::kind`].
-pub const RECLAIM_REMOVE_ROOT: u32 = 9;
-
-/// Entries of `RECLAIM_OPS`: the maximum for one run of the program.
-pub const RECLAIM_OPS_LEN: usize = 64;
-
 /// A pool of numbers or entries that can be exhausted: an index of the maps `EXHAUSTED` and `WARNED`.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,11 +267,13 @@ pub enum Pool {
     Denied = 3,
     /// Histograms.
     Histograms = 4,
+    /// Entries of the hash table of classes of arguments.
+    Arguments = 5,
 }
 
 impl Pool {
     /// Number of pools.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 }
 
 /// Key of the map `REPORTED`: a call without a series of its own that was reported as a first call.
@@ -290,7 +282,7 @@ impl Pool {
 pub struct Reported {
     /// The cgroup that the call is attributed to.
     pub cgroup_id: u64,
-    /// Position of the call.
+    /// Position of the call, or of the class of its arguments.
     pub position: u32,
     /// 1 for a denied call, otherwise 0.
     pub denied: u32,
@@ -420,11 +412,13 @@ pub struct RawFirstCall {
     pub parent_exe: Executable,
     /// 1 when the call has no series of its own, so the cgroup's counters do not contain it.
     pub uncounted: u32,
-    /// Keeps the layout explicit.
-    pub padding: u32,
+    /// Position of the class of arguments that is new; 0 when the call itself is.
+    pub class: u32,
 }
 
 const _: () = {
+    assert!(size_of::<ArgumentCall>() == 8 && size_of::<ArgumentRule>() == 32);
+    assert!(ARGUMENT_CALLS_LEN.is_power_of_two() && ARGUMENT_RULES_LEN.is_power_of_two());
     assert!(size_of::<SeriesKey>() == 8 && align_of::<SeriesKey>() == 4);
     assert!(size_of::<CachedSlot>() == 32 && align_of::<CachedSlot>() == 8);
     assert!(size_of::<SlotCache>() == 32 * SLOT_CACHE_LEN && SLOT_CACHE_LEN.is_power_of_two());

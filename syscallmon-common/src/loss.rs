@@ -21,6 +21,7 @@ macro_rules! loss_reasons {
                 FirstCallEvents first_call_events "first calls not reported because their ring buffer was full";
                 ErrorsFull errors_full "errors counted in the remainder because no slot or series was free";
                 DeniedFull denied_full "denied calls counted in the remainder because no slot or series was free";
+                ArgumentsFull arguments_full "classes of arguments counted in the remainder because no slot or series was free";
                 HistogramsFull histograms_full "calls not measured because no slot or histogram was free";
                 TimedCallsFull timed_calls_full "calls not measured because too many were in progress";
                 Position position "calls not counted because of a bug in the table of positions";

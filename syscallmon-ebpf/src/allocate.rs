@@ -9,17 +9,19 @@ use aya_ebpf::{
     maps::{Array, HashMap},
 };
 use syscallmon_common::{
-    Abi, FIRST_CALLS_BYTES, LossReason, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS,
-    Pool, RawFirstCall, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey, is_denied,
+    Abi, FIRST_CALLS_BYTES, LossReason, OUTCOME_ARGUMENT, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ARGUMENTS,
+    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Pool, RawFirstCall, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey,
+    is_denied,
 };
 
 use crate::{
     ancestry, container_init,
     counter::{add, lost},
-    globals::{DENIED_PER_CGROUP, ERRORS_PER_CGROUP},
+    globals::{ARGUMENTS_PER_CGROUP, DENIED_PER_CGROUP, ERRORS_PER_CGROUP},
     maps::{
-        CONTAINER_INIT_COUNTS, DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, FIRST_CALLS,
-        FREE_HISTOGRAMS, FREE_SERIES, HISTOGRAM_KEYS, REMAINDER, REPORTED, SERIES_KEYS, TIMED,
+        ARGUMENTS, ARGUMENTS_OF_SLOT, CONTAINER_INIT_COUNTS, DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS,
+        ERRORS_OF_SLOT, FIRST_CALLS, FREE_HISTOGRAMS, FREE_SERIES, HISTOGRAM_KEYS, REMAINDER, REPORTED, SERIES_KEYS,
+        TIMED,
     },
     origin,
     pool::{exhausted, give_back, is_exhausted, take},
@@ -32,6 +34,8 @@ pub struct Call {
     pub nr: i64,
     pub abi: Abi,
     pub position: u32,
+    /// Whether the position is that of a class of the call's arguments.
+    pub is_class: bool,
 }
 
 /// Allocates the series of a call that the cgroup makes for the first time, and enters it in the index. `None`: the
@@ -120,6 +124,46 @@ pub fn denied(call: &Call, key: SeriesKey) -> Option<u32> {
         }
     }
     Some(series)
+}
+
+/// Allocates a series for a class of arguments in the same way. `None`: the call was counted as lost. Calls of
+/// container init are not counted by class until the container's own program makes one of that class.
+#[inline(always)]
+pub fn argument(call: &Call, key: SeriesKey) -> Option<u32> {
+    let share = Share {
+        table: &ARGUMENTS,
+        places: Pool::Arguments,
+        of_slot: &ARGUMENTS_OF_SLOT,
+        most: ARGUMENTS_PER_CGROUP.load(),
+        others: OUTCOME_OTHER_ARGUMENTS,
+    };
+    let Some(Outcome { series, is_new, is_other }) = share.series(key) else {
+        lost(LossReason::ArgumentsFull);
+        report_class(call, key.outcome, holder_of(key.slot), true);
+        return None;
+    };
+    if is_other || is_new {
+        report_class(call, key.outcome, holder_of(key.slot), is_other);
+    }
+    Some(series)
+}
+
+/// Counts a class of arguments of a cgroup that has no slot.
+#[inline(always)]
+pub fn argument_without_slot(call: &Call, outcome: u16) {
+    lost(LossReason::ArgumentsFull);
+    report_class(call, outcome, ancestry::attributed_to(call.cgroup_id), true);
+}
+
+/// Reports a class of arguments. `uncounted`: it has no series of its own, and is reported once.
+#[inline(always)]
+fn report_class(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
+    let of_call = if outcome == OUTCOME_ARGUMENT { OUTCOME_ENTERED } else { OUTCOME_DENIED };
+    if uncounted {
+        report_once(call, of_call, owner);
+    } else {
+        report(call, of_call, owner, false);
+    }
 }
 
 /// One cgroup's share of a table of outcomes. It prevents a cgroup from using up the table.
@@ -284,14 +328,16 @@ fn report_once(call: &Call, outcome: u16, owner: u64) {
 /// `uncounted` means that the call has no series of its own.
 #[inline(always)]
 fn report(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
-    report_first_call(call.nr, call.abi as u32, owner, u32::from(outcome == OUTCOME_DENIED), u32::from(uncounted));
+    let flags = u32::from(outcome == OUTCOME_DENIED) | u32::from(uncounted) << 1;
+    report_first_call(call.nr, call.abi as u32, owner, flags, if call.is_class { call.position } else { 0 });
 }
 
-/// See [`report`]. A global function: the verifier checks it once for each program, not for each path to it.
+/// See [`report`]. `flags` has 1 for a denied call, 2 for a call without a series of its own. A global function: the
+/// verifier checks it once for each program, not for each path to it.
 #[cold]
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn report_first_call(nr: i64, abi: u32, owner: u64, denied: u32, uncounted: u32) -> u32 {
+extern "C" fn report_first_call(nr: i64, abi: u32, owner: u64, flags: u32, class: u32) -> u32 {
     let Some(mut event) = FIRST_CALLS.reserve::<RawFirstCall>(0) else {
         lost(LossReason::FirstCallEvents);
         return 0;
@@ -305,8 +351,7 @@ extern "C" fn report_first_call(nr: i64, abi: u32, owner: u64, denied: u32, unco
         (*record).nr = nr;
         (*record).abi = abi;
         (*record).uid = bpf_get_current_uid_gid() as u32;
-        (*record).denied = denied;
-        ((*record).uncounted, (*record).padding) = (uncounted, 0);
+        ((*record).denied, (*record).uncounted, (*record).class) = (flags & 1, flags >> 1 & 1, class);
         (*record).comm = bpf_get_current_comm().unwrap_or_default();
         origin::write(record);
     }

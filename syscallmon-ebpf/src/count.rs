@@ -7,9 +7,10 @@ use syscallmon_common::{LossReason, POSITIONS_PER_CGROUP};
 
 use crate::{
     allocate::{self, Call},
+    arguments::{self, Enter},
     counter::{lost, one_more},
     denied, duration,
-    globals::TIMES_CALLS,
+    globals::{COUNTS_ARGUMENTS, TIMES_CALLS},
     number::{Numbered, of_call, of_operation},
     slot::slot,
     task::Task,
@@ -17,14 +18,17 @@ use crate::{
 
 /// Counts a call at `sys_enter`.
 #[inline(always)]
-pub fn call(task: impl Task, nr: i64) {
+pub fn call(ctx: &impl Enter, task: impl Task, nr: i64) {
     denied::entered(task);
     let Numbered { abi, entry } = of_call(task, nr);
     let (cgroup_id, position) = (task.cgroup_id(), entry.position());
     // Built only on the slow paths, which need it.
-    let slot = count(cgroup_id, position, || Call { cgroup_id, nr, abi, position });
+    let slot = count(cgroup_id, position, || Call { cgroup_id, nr, abi, position, is_class: false });
     if TIMES_CALLS.load() != 0 && entry.is_timed() {
         duration::begin(task, position, slot);
+    }
+    if COUNTS_ARGUMENTS.load() != 0 && entry.has_classes() {
+        arguments::entered(ctx, cgroup_id, nr, slot, u64::from(position) | (abi as u64) << 32);
     }
 }
 
@@ -34,7 +38,7 @@ pub fn operation(cgroup_id: u64, opcode: u8) {
     let nr = i64::from(opcode);
     let Numbered { abi, entry } = of_operation(opcode);
     let position = entry.position();
-    count(cgroup_id, position, || Call { cgroup_id, nr, abi, position });
+    count(cgroup_id, position, || Call { cgroup_id, nr, abi, position, is_class: false });
 }
 
 /// Counts a call. Returns its slot, or 0 if it was counted in the remainder.

@@ -142,7 +142,7 @@ pub fn current_nr() -> i64 {
 
 /// Returns the registers with which the current task entered the kernel.
 #[inline(always)]
-fn registers() -> Option<*const u8> {
+pub fn registers() -> Option<*const u8> {
     if HAS_TASK_PT_REGS.load() != 0 {
         // SAFETY: the first helper takes nothing, and the second takes the result of the first.
         return Some(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8);

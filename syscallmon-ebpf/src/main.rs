@@ -2,7 +2,8 @@
 //!
 //! Modules:
 //! - [`count`] (hot path), [`slot`] (slots of cgroups), [`counter`], [`allocate`] (slow path), [`pool`] (free numbers),
-//!   [`ancestry`] (attribution of nested cgroups), [`reclaim`] (returns numbers to the pools)
+//!   [`ancestry`] (attribution of nested cgroups), [`reclaim`] (returns numbers to the pools), [`arguments`] (classes
+//!   of arguments)
 //! - [`outcome`] (how calls end), [`denied`] (calls denied by seccomp), [`duration`], [`io_uring`]
 //! - [`container_init`] (calls of container runtimes), [`runtime`] (which processes can be runtimes), [`cgroup`]
 //!   (births and deaths)
@@ -23,6 +24,7 @@
 
 mod allocate;
 mod ancestry;
+mod arguments;
 mod cgroup;
 mod container_init;
 mod count;
@@ -49,25 +51,28 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 
+use syscallmon_common::Abi;
+
 use crate::{
+    arguments::Arguments,
     cgroup::TracedCgroup,
     globals::{COUNTS_DENIED, HAS_TASK_BTF, OFFSET_EVENT_CHILD, OFFSET_REGS_NR, TIMES_CALLS},
     io_uring::Operation,
     outcome::Exit,
-    task::{BtfTask, ProbeReadTask, Task, field, typed},
+    task::{BtfTask, ProbeReadTask, Task, field, typed, word_of},
 };
 
 /// Counts a call; the cheapest program. Needs `bpf_get_current_task_btf` (Linux 5.11).
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter_btf(ctx: BtfTracePointContext) -> i32 {
-    count::call(BtfTask::current(), ctx.arg(1));
+    count::call(&ctx, BtfTask::current(), ctx.arg(1));
     0
 }
 
 /// Counts a call. Runs on Linux 4.18 and later, with or without BTF.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
-    count::call(ProbeReadTask::current(), ctx.arg(1));
+    count::call(&ctx, ProbeReadTask::current(), ctx.arg(1));
     0
 }
 
@@ -79,18 +84,11 @@ pub fn sys_enter_tp(ctx: TracePointContext) -> u32 {
     // 8).
     let nr = word_of(&ctx, 8);
     if HAS_TASK_BTF.load() != 0 {
-        count::call(BtfTask::current(), nr);
+        count::call(&ctx, BtfTask::current(), nr);
     } else {
-        count::call(ProbeReadTask::current(), nr);
+        count::call(&ctx, ProbeReadTask::current(), nr);
     }
     0
-}
-
-/// A word of a classic tracepoint's record.
-#[inline(always)]
-fn word_of(ctx: &TracePointContext, offset: usize) -> i64 {
-    // SAFETY: the verifier checks reads of the context against its size.
-    unsafe { *ctx.as_ptr().cast::<u8>().add(offset).cast::<i64>() }
 }
 
 /// `struct pt_regs *regs, long ret`, as BTF pointers.
@@ -103,6 +101,12 @@ impl Exit for BtfTracePointContext {
     #[inline(always)]
     fn returned(&self) -> i64 {
         self.arg(1)
+    }
+
+    #[inline(always)]
+    fn arguments(&self, abi: Abi) -> Arguments {
+        let registers: *const u8 = self.arg(0);
+        arguments::at_exit(abi, |offset| typed(registers, offset))
     }
 }
 
@@ -117,6 +121,12 @@ impl Exit for RawTracePointContext {
     fn returned(&self) -> i64 {
         self.arg(1)
     }
+
+    #[inline(always)]
+    fn arguments(&self, abi: Abi) -> Arguments {
+        let registers: *const u8 = self.arg(0);
+        arguments::at_exit(abi, |offset| field(registers, offset).unwrap_or(0))
+    }
 }
 
 /// `long id, long ret` after the common fields, in every kernel (`events/raw_syscalls/sys_exit/format`).
@@ -129,6 +139,12 @@ impl Exit for TracePointContext {
     #[inline(always)]
     fn returned(&self) -> i64 {
         word_of(self, 16)
+    }
+
+    #[inline(always)]
+    fn arguments(&self, abi: Abi) -> Arguments {
+        let registers = denied::registers().unwrap_or(core::ptr::null());
+        arguments::at_exit(abi, |offset| field(registers, offset).unwrap_or(0))
     }
 }
 

@@ -99,6 +99,10 @@ pub static ERRORS: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 #[map]
 pub static DENIED: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 
+/// Series of classes of arguments, by [`SeriesKey`] as a word.
+#[map]
+pub static ARGUMENTS: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
+
 /// Histograms, by [`SeriesKey`] as a word.
 #[map]
 pub static TIMED: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
@@ -110,6 +114,10 @@ pub static ERRORS_OF_SLOT: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABL
 /// Number of denied calls that have a series, by slot.
 #[map]
 pub static DENIED_OF_SLOT: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Number of classes of arguments that have a series, by slot.
+#[map]
+pub static ARGUMENTS_OF_SLOT: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// States of threads, by the low and then the high bits of their ids: see [`crate::denied`].
 #[map]

@@ -1,12 +1,17 @@
 //! Decodes a call's number: its ABI, and its entry in the position table.
 
-use core::arch::asm;
-
 use syscallmon_common::{
-    Abi, NUMBERS_PER_ABI, POSITION_FORKS, POSITION_MASK, POSITION_NO_ANSWER, POSITION_TIMED, X32_BIT,
+    Abi, NUMBERS_PER_ABI, POSITION_ARGUMENTS, POSITION_FORKS, POSITION_MASK, POSITION_NO_ANSWER, POSITION_TIMED,
+    X32_BIT,
 };
 
-use crate::{globals::position_entry, task::Task};
+use crate::{
+    globals::{bounded, position_entry},
+    task::Task,
+};
+
+/// The highest number of a table, and the mask of its numbers.
+const LAST_NUMBER: i32 = NUMBERS_PER_ABI as i32 - 1;
 
 /// A number in an ABI's table.
 #[derive(Clone, Copy)]
@@ -30,6 +35,12 @@ impl PositionEntry {
     #[inline(always)]
     pub fn is_timed(self) -> bool {
         self.0 & POSITION_TIMED != 0
+    }
+
+    /// Whether the arguments of the call have classes.
+    #[inline(always)]
+    pub fn has_classes(self) -> bool {
+        self.0 & POSITION_ARGUMENTS != 0
     }
 
     /// Whether the kernel answers the call with a result or an error.
@@ -68,20 +79,7 @@ pub fn of_operation(opcode: u8) -> Numbered {
 fn of(abi: Abi, number: u64) -> Numbered {
     let known = number < NUMBERS_PER_ABI as u64;
     // SAFETY: each ABI has this many entries.
-    let entry = known.then(|| unsafe { position_entry(abi as usize * NUMBERS_PER_ABI + bounded(number)) });
+    let entry =
+        known.then(|| unsafe { position_entry(abi as usize * NUMBERS_PER_ABI + bounded::<LAST_NUMBER>(number)) });
     Numbered { abi, entry: PositionEntry(entry.unwrap_or(abi.unknown_position() as u16)) }
-}
-
-/// Masks a number to below [`NUMBERS_PER_ABI`], in a way that every verifier understands.
-///
-/// Before Linux 6.8, the verifier learns too little from a 32-bit comparison or from a comparison of a copy. The
-/// compiler generates both.
-#[inline(always)]
-fn bounded(number: u64) -> usize {
-    let mut index = number;
-    // SAFETY: one instruction, on one register.
-    unsafe {
-        asm!("{0} &= {1}", inout(reg) index, const NUMBERS_PER_ABI - 1, options(pure, nomem, nostack, preserves_flags));
-    }
-    index as usize
 }

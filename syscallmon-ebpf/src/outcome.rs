@@ -4,15 +4,16 @@
 //! and whether the task has a filter. All other outcomes have their own series, found by a hash lookup.
 
 use syscallmon_common::{
-    ENOSYS, ERRNO_MAX, OUTCOME_DENIED, OUTCOME_DENIED_CONTAINER_INIT, OUTCOME_DENIED_ENOSYS, SeriesKey, is_denied,
+    Abi, ENOSYS, ERRNO_MAX, OUTCOME_DENIED, OUTCOME_DENIED_CONTAINER_INIT, OUTCOME_DENIED_ENOSYS, SeriesKey, is_denied,
 };
 
 use crate::{
     allocate::{self, Call, known},
+    arguments::{self, Arguments},
     container_init,
     counter::one_more,
     denied, duration,
-    globals::{COUNTS_DENIED, COUNTS_ERRORS, TIMES_CALLS},
+    globals::{COUNTS_ARGUMENTS, COUNTS_DENIED, COUNTS_ERRORS, TIMES_CALLS},
     maps::{DENIED, ERRORS},
     number::{Numbered, PositionEntry, of_call},
     slot::slot,
@@ -29,6 +30,8 @@ pub trait Exit {
     fn nr(&self) -> i64;
     /// The call's return value.
     fn returned(&self) -> i64;
+    /// The call's arguments; likewise.
+    fn arguments(&self, abi: Abi) -> Arguments;
 }
 
 /// Counts the outcome of a call.
@@ -61,7 +64,7 @@ pub fn call<C: Exit, T: Task>(ctx: &C) {
 #[inline(always)]
 fn call_of(task: impl Task, nr: i64) -> (Call, PositionEntry) {
     let Numbered { abi, entry } = of_call(task, nr);
-    (Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, entry)
+    (Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position(), is_class: false }, entry)
 }
 
 /// Whether the call of a task with a seccomp filter had entered the kernel. Counts the call if it was denied.
@@ -80,7 +83,10 @@ fn had_entered<C: Exit, T: Task>(ctx: &C) -> bool {
         } else {
             OUTCOME_DENIED
         };
-        count(&call, outcome);
+        let slot = count(&call, outcome);
+        if outcome == OUTCOME_DENIED && COUNTS_ARGUMENTS.load() != 0 && entry.has_classes() {
+            arguments::denied(&call, slot, ctx.arguments(call.abi));
+        }
     }
     false
 }
@@ -106,7 +112,11 @@ fn failed<C: Exit, T: Task>(ctx: &C, errno: u16) {
 /// Counts a call that seccomp denied by ending its thread. Such a call has no `sys_exit`.
 #[inline(always)]
 pub fn killed(task: impl Task, nr: i64) {
-    count(&call_of(task, nr).0, OUTCOME_DENIED);
+    let (call, entry) = call_of(task, nr);
+    let slot = count(&call, OUTCOME_DENIED);
+    if COUNTS_ARGUMENTS.load() != 0 && entry.has_classes() {
+        arguments::killed(&call, slot);
+    }
 }
 
 /// Returns the errno of a call; `None` for results and for values that only the kernel uses.
@@ -116,12 +126,13 @@ fn errno(returned: i64) -> Option<u16> {
     (errno.wrapping_sub(1) < u64::from(ERRNO_MAX)).then_some(errno as u16)
 }
 
-/// Counts an outcome. A separate function, also in the kernel, because most calls do not need it.
+/// Counts an outcome. Returns the call's slot, 0 for none. A separate function, also in the kernel, because most calls
+/// do not need it.
 #[inline(never)]
-fn count(call: &Call, outcome: u16) {
+fn count(call: &Call, outcome: u16) -> u32 {
     let Some((slot, _)) = slot(call.cgroup_id) else {
         allocate::outcome_without_slot(call, outcome);
-        return;
+        return 0;
     };
     let key = SeriesKey { slot, position: call.position as u16, outcome };
     let series = if is_denied(outcome) {
@@ -132,4 +143,5 @@ fn count(call: &Call, outcome: u16) {
     if let Some(series) = series {
         one_more(series);
     }
+    slot
 }

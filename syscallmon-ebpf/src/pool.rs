@@ -75,7 +75,7 @@ fn log(pool: u32) {
         HISTOGRAMS => warn!((), "every histogram is taken: more calls are not measured (raise capacity.histograms)"),
         _ => warn!(
             (),
-            "errors or denied calls have used all their series: more are counted in the remainder (raise capacity.series)"
+            "errors, denied calls or classes of arguments have used all their series: more are counted in the remainder (raise capacity.series)"
         ),
     }
 }

@@ -6,12 +6,13 @@
 
 use aya_ebpf::bindings::BPF_ANY;
 use syscallmon_common::{
-    RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN,
-    RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, ReclaimOp,
+    RECLAIM_ADD_ROOT, RECLAIM_ARGUMENT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM,
+    RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, ReclaimOp,
 };
 
 use crate::maps::{
-    ATTRIBUTION_ROOTS, DENIED, ERRORS, FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS, RECLAIM_OPS, SLOT_OF_CGROUP, TIMED,
+    ARGUMENTS, ATTRIBUTION_ROOTS, DENIED, ERRORS, FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS, RECLAIM_OPS,
+    SLOT_OF_CGROUP, TIMED,
 };
 
 /// Error for a missing key: an earlier attempt removed it.
@@ -38,6 +39,7 @@ extern "C" fn reclaim_one(index: u32) -> u32 {
         RECLAIM_CGROUP => is_gone(SLOT_OF_CGROUP.remove(key)),
         RECLAIM_ERROR => is_gone(ERRORS.remove(key)),
         RECLAIM_DENIED => is_gone(DENIED.remove(key)),
+        RECLAIM_ARGUMENT => is_gone(ARGUMENTS.remove(key)),
         RECLAIM_TIMED => is_gone(TIMED.remove(key)),
         RECLAIM_ADD_ROOT => ATTRIBUTION_ROOTS.insert(key, number, BPF_ANY.into()).is_ok(),
         RECLAIM_REMOVE_ROOT => is_gone(ATTRIBUTION_ROOTS.remove(key)),

@@ -5,9 +5,13 @@
 //! offsets (no BTF) it still knows the cgroup2 cgroup. The verifier resolves branches on globals and removes the unused
 //! ones.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf,
-    bpf_probe_read_kernel,
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{
+        bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf,
+        bpf_probe_read_kernel,
+    },
+    programs::TracePointContext,
 };
 use syscallmon_common::{ROOT_CGROUP_ID, UNKNOWN_OFFSET, V1_CGROUP};
 
@@ -196,6 +200,13 @@ fn v1_id(task: *const u8) -> Option<u64> {
 pub fn cgroup_node_id(cgroup: *const u8) -> Option<u64> {
     let kernfs_node: *const u8 = field(cgroup, OFFSET_CGROUP_KN.load())?;
     field(kernfs_node, OFFSET_KERNFS_NODE_ID.load())
+}
+
+/// A word of a classic tracepoint's record.
+#[inline(always)]
+pub fn word_of(ctx: &TracePointContext, offset: usize) -> i64 {
+    // SAFETY: the verifier checks reads of the context against its size.
+    unsafe { *ctx.as_ptr().cast::<u8>().add(offset).cast::<i64>() }
 }
 
 /// Reads one field through a helper.

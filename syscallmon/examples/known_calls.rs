@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "known_calls/arguments.rs"]
+mod arguments;
 #[path = "known_calls/failing.rs"]
 mod failing;
 #[path = "known_calls/filtered.rs"]
@@ -154,6 +156,29 @@ fn under_a_filter(args: &[&str]) {
         ["filtered-forks", cgroup] => {
             enter(cgroup);
             filtered::keep_forking();
+        }
+        other => with_arguments(other),
+    }
+}
+
+/// The modes that pass known arguments.
+fn with_arguments(args: &[&str]) {
+    match args {
+        ["arguments", cgroup, entry, specs @ ..] => {
+            enter(cgroup);
+            arguments::calls(entry, specs);
+        }
+        ["arguments-denied", cgroup, how, spec] => {
+            enter(cgroup);
+            arguments::denied(how, spec);
+        }
+        ["arguments-flood", cgroup, nr, index, count] => {
+            enter(cgroup);
+            arguments::flood(number(nr), index.parse().expect("a number"), number(count));
+        }
+        ["arguments-changed", cgroup, times] => {
+            enter(cgroup);
+            arguments::changed(number(times));
         }
         other => forking(other),
     }

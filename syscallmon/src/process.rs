@@ -145,6 +145,7 @@ mod tests {
             cgroup_id: 1,
             abi: syscallmon_common::Abi::Native,
             number: 1,
+            class: None,
             pid: 30,
             tid: 30,
             uid: 0,

@@ -281,6 +281,16 @@ fn install(action: u32, flags: libc::c_ulong) -> i64 {
     install_range(action, flags, (REFUSED, REFUSED))
 }
 
+/// Denies a call with an errno.
+pub(crate) fn deny(nr: i64, errno: i32) {
+    install_range(libc::SECCOMP_RET_ERRNO | errno.cast_unsigned(), 0, (nr, nr));
+}
+
+/// Denies a call by ending the process.
+pub(crate) fn kill_at(nr: i64) {
+    install_range(libc::SECCOMP_RET_KILL_PROCESS, 0, (nr, nr));
+}
+
 /// Does the same for a range of numbers.
 fn install_range(action: u32, flags: libc::c_ulong, (first, last): (i64, i64)) -> i64 {
     const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 };

@@ -261,7 +261,7 @@ impl Worst {
 impl fmt::Display for Worst {
     /// `mount (x86_64), denied, by sh (pid 4711)`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Call { abi, syscall } = self.call;
+        let (syscall, abi) = (self.call.text(), self.call.abi);
         write!(formatter, "{syscall} ({abi}){}", if self.denied { ", denied" } else { "" })?;
         match &self.process {
             Some(process) => write!(formatter, ", by {} (pid {})", process.comm, process.pid),

@@ -28,7 +28,7 @@ use crate::{
     cgroup::{Hierarchies, Tree},
     detect::{Baselines, Detector},
     engine::{Beginning, SamplerEnd, SamplerThread, Tunables},
-    kernel::{self, EventRings, Kernel, Options, Probe, V1Hierarchy},
+    kernel::{self, EventRings, Kernel, NUMBERS_ONLY, Options, Probe, ProbeStatus, V1Hierarchy},
     logging::{self, LogHandle},
     model::{Model, SeriesLayout},
     privileges,
@@ -36,7 +36,7 @@ use crate::{
     serve::{Site, web_server},
     settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings, log_problems},
     store::{PolicyWatch, Store},
-    syscalls::CallTable,
+    syscalls::{ArgumentClasses, CallTable},
     view::{FixedFacts, Reload, Requester, View, Views},
     workload::{MetadataCache, WorkloadResolver},
 };
@@ -310,10 +310,13 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let calls = CallTable::native();
     // No call is counted before.
     let started = (Instant::now(), SystemTime::now());
-    let (kernel, events) = Kernel::load(&options(config, &hierarchies), &calls.positions(&config.latency.calls))?;
-    log_probes(&kernel);
-    let knows_container_init =
-        kernel.probes().iter().any(|status| status.probe == Probe::ContainerInit && status.is_up());
+    let (kernel, events) = Kernel::load(
+        &options(config, &hierarchies),
+        &calls.kernel_tables(&config.latency.calls, config.features.arguments),
+    )?;
+    log_probes(&kernel, config);
+    let is_container_init = |status: &ProbeStatus| status.probe == Probe::ContainerInit && status.is_up();
+    let knows_container_init = kernel.probes().iter().any(is_container_init);
     if !knows_container_init && config.policies.built_in {
         tracing::warn!(
             "the policy runtime-default is not in force, because calls of container init cannot be separated from calls of the container's program"
@@ -339,23 +342,27 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
         kernel_memory_bytes: kernel.memory_bytes(),
         started,
         is_replay: false,
+        knows_arguments: kernel.counts_arguments(),
     };
     let mut first = View { policies: Arc::clone(&policies), ..View::empty(Arc::new(facts)) };
     if !problems.is_empty() {
         first.policy_reload = Reload { is_ok: false, last_success: SystemTime::UNIX_EPOCH, problems: problems.len() };
     }
-    let mut baselines = Baselines::default();
+    let (mut baselines, processes) = (Baselines::default(), (config.procfs.clone(), config.alert.command_line));
     baselines.retention = config.baseline_retention;
-    let processes = (config.procfs.clone(), config.alert.command_line);
     let detector = Detector::new((policies, baselines), calls, cache.clone(), processes);
-    let detector = detector.with_incidents(config.alert.incidents);
+    let mut detector = detector.with_incidents(config.alert.incidents);
+    detector.knows_arguments(kernel.counts_arguments());
     let resolver = WorkloadResolver::new(cache, config.rules.clone(), config.node.as_str().into());
     let tree = Tree::new(hierarchies.mounts());
     let model = Model::new(config.max_series).with_layout(layout);
     Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, knows_container_init, first })
 }
 
-fn log_probes(kernel: &Kernel) {
+fn log_probes(kernel: &Kernel, config: &Config) {
+    if config.features.arguments == ArgumentClasses::None {
+        tracing::info!("{NUMBERS_ONLY} (probe.arguments=none)");
+    }
     for status in kernel.probes() {
         let (probe, implementation) = (status.probe.name(), status.implementation.unwrap_or("none"));
         match &status.problem {

@@ -10,6 +10,7 @@ mod lookups;
 mod provisional;
 #[cfg(test)]
 mod tests;
+mod unattributed;
 mod usage;
 mod waiting;
 mod watched;
@@ -78,6 +79,8 @@ pub struct Detector {
     provisional: Provisional,
     /// Whether all cgroups of the host are visible, so that an invisible one is reported.
     sees_all: bool,
+    /// Whether the kernel side counts classes of arguments.
+    knows_arguments: bool,
     lookups: ProcessLookups,
     usage: Usage,
 }
@@ -113,6 +116,7 @@ impl Detector {
             waiting: WaitingCalls::new(),
             provisional: Provisional::new(),
             sees_all: false,
+            knows_arguments: false,
             lookups: ProcessLookups::new(procfs, command_lines),
             usage: Usage::new(),
         }
@@ -135,7 +139,7 @@ impl Detector {
         time: SystemTime,
         is_partial: bool,
     ) -> Option<FirstCall> {
-        let id = self.calls.position(call.abi, call.number);
+        let id = self.calls.reported(call.abi, call.number, call.class);
         let may_object = match &named.workload {
             Workload::Resolved(_) | Workload::Pause => {
                 self.policies.of(&named.metadata).is_some_and(|policy| policy.may_object(id))
@@ -154,6 +158,7 @@ impl Detector {
             process,
             is_partial,
         };
+        let may_object = may_object && !self.is_judged_by_arguments(id);
         if may_object { self.lookups.ask(named, first) } else { Some(first) }
     }
 
@@ -222,6 +227,17 @@ impl Detector {
     /// Sets whether all cgroups of the host are visible.
     pub fn sees_all_cgroups(&mut self, sees_all: bool) {
         self.sees_all = sees_all;
+    }
+
+    /// Sets whether classes of arguments are counted. Otherwise policies judge calls by their number.
+    pub fn knows_arguments(&mut self, knows: bool) {
+        self.knows_arguments = knows;
+    }
+
+    /// Whether a call is judged by the classes of its arguments only.
+    #[must_use]
+    pub fn is_judged_by_arguments(&self, call: CallId) -> bool {
+        self.knows_arguments && self.calls.is_always_classed(call)
     }
 
     /// Judges a first call, unless more metadata of its workload are expected soon.
@@ -342,12 +358,16 @@ impl Detector {
     /// Judges one call, and learns it where its policy learns. Returns the offense, if there is one.
     fn judge(&mut self, calls: &Calls<'_>) -> Option<Violation> {
         let &Calls { named, call, time, .. } = calls;
+        let is_judged_by_arguments = self.is_judged_by_arguments(call);
         if matches!(named.workload, Workload::Unknown | Workload::Remainder) {
-            return self.judge_unattributed(calls);
+            return if is_judged_by_arguments { None } else { self.judge_unattributed(calls) };
         }
         let watched = self.watch(named).clone();
         if let Some(policy) = &watched.policy {
             self.usage.note(policy, call);
+        }
+        if is_judged_by_arguments {
+            return None;
         }
         let (found, basis) = self.verdict(&watched, calls);
         let judged_by = watched.judged_by(basis);
@@ -401,30 +421,6 @@ impl Detector {
             found
         };
         (found.map(by_policy), Basis::of(baselines.edition(key)))
-    }
-
-    /// Judges a call of an unknown cgroup: it is a violation if it would be critical for a container.
-    fn judge_unattributed(&self, calls: &Calls<'_>) -> Option<Violation> {
-        let &Calls { named, call, time, .. } = calls;
-        if named.workload == Workload::Unknown && !self.sees_all {
-            return None;
-        }
-        let (policy, Unexpected { severity, reason }) = self.policies.judge_unattributed(call)?;
-        Some(Violation {
-            time,
-            last_seen: time,
-            count: 1,
-            workload: named.workload.clone(),
-            metadata: named.metadata.clone(),
-            call: self.calls.call(call),
-            number: None,
-            denied: false,
-            process: None,
-            policy: Arc::clone(policy.name()),
-            severity,
-            reason,
-            runtime_default_allows: self.policies.runtime_default_allows(call),
-        })
     }
 
     /// Applies changed policies, advances learning, and removes old state. Must be called after each snapshot.

@@ -200,12 +200,13 @@ impl Replay {
         let (sender, samples) = mpsc::channel(MAX_READ);
         let (tell, over) = oneshot::channel();
         let nobody = ("/proc".into(), CommandLines::None);
-        let detector = Detector::new(
+        let mut detector = Detector::new(
             (Arc::default(), Baselines::default()),
             Arc::clone(&publisher.facts.calls),
             MetadataCache::default(),
             nobody,
         );
+        detector.knows_arguments(publisher.facts.knows_arguments);
         let replay = Self {
             player,
             speed,

@@ -10,6 +10,8 @@ use syscallmon_common::{
 };
 use zerocopy::FromBytes;
 
+use crate::syscalls::CallId;
+
 /// A birth or death of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CgroupChange {
@@ -42,6 +44,8 @@ pub struct FirstCallEvent {
     pub abi: Abi,
     /// The number within the ABI's table, without x32's bit.
     pub number: u64,
+    /// The class of arguments that is new; `None` if the call itself is.
+    pub class: Option<CallId>,
     /// Process id in the daemon's pid namespace, or in the initial one for processes outside the daemon's.
     pub pid: u32,
     /// Thread id in the same namespace.
@@ -94,6 +98,7 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCallEvent> {
         cgroup_id: event.cgroup_id,
         abi,
         number: if abi == Abi::X32 { number ^ X32_BIT } else { number },
+        class: u16::try_from(event.class).ok().filter(|&class| class != 0).map(CallId),
         pid: event.tgid,
         tid: event.pid,
         uid: event.uid,

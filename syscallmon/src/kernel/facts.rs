@@ -17,11 +17,12 @@ use super::{
     Error, Options,
     btf::{BtfError, KernelBtf},
     io_uring::IoUring,
-    offsets::{Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets, css_of_controller},
+    offsets::{ArgumentOffsets, Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets, css_of_controller},
     remedies::privileges,
     sleepable,
     tracefs::{self, TracefsError},
 };
+use crate::syscalls::ArgumentClasses;
 
 /// What this kernel offers.
 pub(super) struct Facts {
@@ -106,6 +107,16 @@ impl Facts {
     /// Whether denied calls can be counted.
     pub(super) fn counts_denied(&self, options: &Options) -> bool {
         options.features.denied && self.seccomp.is_ok()
+    }
+
+    /// Whether classes of arguments can be counted.
+    pub(super) fn counts_arguments(&self, options: &Options) -> bool {
+        options.features.arguments != ArgumentClasses::None && self.arguments().is_some()
+    }
+
+    /// Returns where a call's arguments are.
+    pub(super) fn arguments(&self) -> Option<ArgumentOffsets> {
+        self.registers.as_ref().ok()?.arguments
     }
 
     /// Whether cgroup2 is counted: if requested, or if nothing else can be counted.

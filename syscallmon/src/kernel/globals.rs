@@ -6,9 +6,11 @@ use syscallmon_common::{ROOT_CGROUP_ID, UNKNOWN_OFFSET};
 use super::{
     Options, TableCapacity,
     facts::Facts,
-    offsets::{AncestryOffsets, COMPAT_MASK, Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets},
+    offsets::{
+        AncestryOffsets, ArgumentOffsets, COMPAT_MASK, Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets,
+    },
     preemption,
-    sizes::Sizes,
+    sizes::{self, Sizes},
 };
 
 macro_rules! declare {
@@ -32,6 +34,7 @@ syscallmon_common::globals!(declare);
 
 impl Globals {
     /// Returns the values for this kernel and these options. Unknown offsets are [`UNKNOWN_OFFSET`].
+    #[expect(clippy::too_many_lines, reason = "a line for each global")]
     pub(super) fn new(options: &Options, capacity: TableCapacity, sizes: &Sizes, facts: &Facts) -> Self {
         let offset = |field: fn(&Offsets) -> u64| facts.offsets.as_ref().map_or(UNKNOWN_OFFSET, field);
         let maybe =
@@ -43,6 +46,7 @@ impl Globals {
         let seccomp = |field: fn(&SeccompOffsets) -> u64| facts.seccomp.as_ref().map_or(UNKNOWN_OFFSET, field);
         let process = |field: fn(&ProcessOffsets) -> u64| facts.processes.as_ref().map_or(UNKNOWN_OFFSET, field);
         let register = |field: fn(&RegisterOffsets) -> u64| facts.registers.as_ref().map_or(UNKNOWN_OFFSET, field);
+        let argument = |field: fn(&ArgumentOffsets) -> u64| facts.arguments().as_ref().map_or(UNKNOWN_OFFSET, field);
         let [event_root, event_id, event_path] =
             facts.cgroup_records.as_ref().map_or([UNKNOWN_OFFSET; 3], |offsets| *offsets);
         let io_uring = facts.io_uring.arguments.as_ref().copied().unwrap_or_default();
@@ -125,6 +129,18 @@ impl Globals {
             COUNTS_ERRORS: u32::from(options.features.errors),
             COUNTS_DENIED: u32::from(facts.counts_denied(options)),
             TIMES_CALLS: u32::from(options.features.latency),
+            COUNTS_ARGUMENTS: u32::from(facts.counts_arguments(options)),
+            OFFSET_REGS_ARGUMENT_0: argument(|o| o.native[0]),
+            OFFSET_REGS_ARGUMENT_0_AT_EXIT: argument(|o| o.first_at_exit[0]),
+            OFFSET_REGS_ARGUMENT_1: argument(|o| o.native[1]),
+            OFFSET_REGS_ARGUMENT_2: argument(|o| o.native[2]),
+            OFFSET_REGS_ARGUMENT_3: argument(|o| o.native[3]),
+            OFFSET_REGS_COMPAT_0: argument(|o| o.compat[0]),
+            OFFSET_REGS_COMPAT_0_AT_EXIT: argument(|o| o.first_at_exit[1]),
+            OFFSET_REGS_COMPAT_1: argument(|o| o.compat[1]),
+            OFFSET_REGS_COMPAT_2: argument(|o| o.compat[2]),
+            OFFSET_REGS_COMPAT_3: argument(|o| o.compat[3]),
+            ARGUMENTS_PER_CGROUP: sizes::ARGUMENTS_PER_CGROUP,
             ERRORS_PER_CGROUP: capacity.errors,
             DENIED_PER_CGROUP: capacity.denied,
             HISTOGRAMS_PER_CPU: sizes.histograms,

@@ -3,12 +3,13 @@
 use std::{mem, sync::Arc};
 
 use syscallmon_common::{
-    OUTCOME_DENIED, OUTCOME_DENIED_CONTAINER_INIT, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED,
-    OUTCOME_OTHER_ERRORS, SeriesKey, is_denied,
+    OUTCOME_ARGUMENT, OUTCOME_ARGUMENT_DENIED, OUTCOME_DENIED, OUTCOME_DENIED_CONTAINER_INIT, OUTCOME_DENIED_ENOSYS,
+    OUTCOME_ENTERED, OUTCOME_OTHER_ARGUMENTS, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, SeriesKey, is_argument,
+    is_denied,
 };
 
 use crate::{
-    snapshot::{Amount, Counts, DeniedKey, ErrorKey},
+    snapshot::{Amount, ArgumentKey, Counts, DeniedKey, ErrorKey},
     syscalls::{CallId, Errno},
 };
 
@@ -52,6 +53,7 @@ impl ReadSlot {
             counts.container_init.add(&new.iter().filter_map(of_container_init).collect());
             counts.denied.add(&new.iter().filter_map(denied).collect());
             counts.errors.add(&new.iter().filter_map(failed).collect());
+            counts.arguments.add(&new.iter().filter_map(classed).collect());
         }
         counts
     }
@@ -83,11 +85,22 @@ fn denied(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(DeniedKey, u64)> {
 fn failed(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(ErrorKey, u64)> {
     let error = match key.outcome {
         OUTCOME_ENTERED | OUTCOME_OTHER_DENIED => return None,
-        outcome if is_denied(outcome) => return None,
+        outcome if is_denied(outcome) || is_argument(outcome) => return None,
         OUTCOME_OTHER_ERRORS => ErrorKey::Other,
         errno => ErrorKey::Of(CallId(key.position), Errno::new(errno)),
     };
     Some((error, read.count))
+}
+
+/// The calls of a series that counts a class of arguments.
+fn classed(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(ArgumentKey, u64)> {
+    let class = match key.outcome {
+        OUTCOME_ARGUMENT => ArgumentKey::Of(CallId(key.position)),
+        OUTCOME_ARGUMENT_DENIED => ArgumentKey::Denied(CallId(key.position)),
+        OUTCOME_OTHER_ARGUMENTS => ArgumentKey::Other,
+        _ => return None,
+    };
+    Some((class, read.count))
 }
 
 /// What the last reading found, by series and by slot. The owner of the tables calls [`Self::free_series`] and

@@ -10,6 +10,7 @@ use aya::{
     programs::RawTracePoint,
 };
 use aya_log::EbpfLogger;
+use zerocopy::IntoBytes;
 
 use super::{
     Error, EventRings, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, TableCapacity, attachments::Attachments,
@@ -17,14 +18,16 @@ use super::{
     sizes::Sizes, tables::Tables,
 };
 
+use crate::syscalls::{KernelTables, arguments::KernelRules};
+
 /// The eBPF object that `build.rs` chose.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SYSCALLMON_BPF_OBJECT"));
 
 /// See [`Kernel::load`].
-pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, EventRings), Error> {
+pub(super) fn load(options: &Options, tables: &KernelTables) -> Result<(Kernel, EventRings), Error> {
     let (facts, loader) = Facts::find(options)?;
     let cpus = possible_cpus()?;
-    let mut ebpf = load_object(loader, (options, options.capacity), cpus, &facts, positions)?;
+    let mut ebpf = load_object(loader, (options, options.capacity), cpus, &facts, tables)?;
 
     let mut probes = Attachments::needed(options, &facts);
     probes.load(&mut ebpf, AttachPhase::First)?;
@@ -50,15 +53,16 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     }
     let counting = [Probe::SysEnter, Probe::SysExit].map(|probe| probes.program(probe));
     let probes = probes.statuses();
-    Ok((Kernel { ebpf, counting, probes, tables }, events))
+    let counts_arguments = facts.counts_arguments(options);
+    Ok((Kernel { ebpf, counting, probes, counts_arguments, tables }, events))
 }
 
 /// See [`Kernel::verify`].
-pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
+pub(super) fn verify(options: &Options, tables: &KernelTables) -> Result<Vec<ProbeStatus>, Error> {
     let (facts, loader) = Facts::find(options)?;
     // The smallest tables are enough: the verifier only needs to know that they exist.
     let capacity = TableCapacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
-    let mut ebpf = load_object(loader, (options, capacity), possible_cpus()?, &facts, positions)?;
+    let mut ebpf = load_object(loader, (options, capacity), possible_cpus()?, &facts, tables)?;
     let mut probes = Attachments::needed(options, &facts);
     probes.verify(&mut ebpf)?;
     Ok(probes.statuses())
@@ -69,14 +73,18 @@ fn load_object(
     (options, capacity): (&Options, TableCapacity),
     cpus: usize,
     facts: &Facts,
-    positions: &[u16],
+    call_tables: &KernelTables,
 ) -> Result<Ebpf, Error> {
     let sizes = Sizes::new(options, capacity);
     let globals = Globals::new(options, capacity, &sizes, facts);
     // From now on, the loader borrows values that live only here.
     let mut loader: EbpfLoader<'_> = loader;
     globals.set(&mut loader);
-    loader.override_global("POSITIONS", positions, true);
+    loader.override_global("POSITIONS", call_tables.positions.as_slice(), true);
+    let KernelRules { call_of, calls, rules } = &call_tables.arguments;
+    loader.override_global("ARGUMENT_CALL_OF", call_of.as_slice(), true);
+    loader.override_global("ARGUMENT_CALLS", calls.as_bytes(), true);
+    loader.override_global("ARGUMENT_RULES", rules.as_bytes(), true);
     for (name, entries) in sizes.maps(cpus)? {
         loader.map_max_entries(name, entries);
     }

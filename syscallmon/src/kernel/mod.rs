@@ -64,8 +64,14 @@ pub mod fuzzing {
         events::first_call(record)
     }
 }
-use crate::snapshot::Snapshot;
+use crate::{
+    snapshot::Snapshot,
+    syscalls::{ArgumentClasses, KernelTables},
+};
 use tables::Tables;
+
+/// What is missing if classes of arguments are not counted.
+pub const NUMBERS_ONLY: &str = "policies judge calls by number only, because arguments are not counted";
 
 /// The possible CPUs of the running kernel, wherever its BTF is read from.
 const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
@@ -99,6 +105,8 @@ pub struct Features {
     pub latency: bool,
     /// Operations of io_uring.
     pub io_uring: bool,
+    /// Classes of arguments.
+    pub arguments: ArgumentClasses,
 }
 
 impl Features {
@@ -232,6 +240,7 @@ pub struct Kernel {
     /// Names of the programs on `sys_enter` and `sys_exit`.
     counting: [Option<&'static str>; 2],
     probes: Vec<ProbeStatus>,
+    counts_arguments: bool,
     tables: Tables,
 }
 
@@ -242,8 +251,8 @@ impl Kernel {
     ///
     /// When calls cannot be counted: missing privileges, a kernel older than 5.10, a lockdown. A missing cgroup probe
     /// is not an error, but a [`ProbeStatus`].
-    pub fn load(options: &Options, positions: &[u16]) -> Result<(Self, EventRings), Error> {
-        load::load(options, positions)
+    pub fn load(options: &Options, tables: &KernelTables) -> Result<(Self, EventRings), Error> {
+        load::load(options, tables)
     }
 
     /// Checks whether [`Self::load`] would work: the kernel's verifier checks the programs, and nothing is attached.
@@ -252,8 +261,14 @@ impl Kernel {
     /// # Errors
     ///
     /// As [`Self::load`].
-    pub fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
-        load::verify(options, positions)
+    pub fn verify(options: &Options, tables: &KernelTables) -> Result<Vec<ProbeStatus>, Error> {
+        load::verify(options, tables)
+    }
+
+    /// Whether classes of arguments are counted.
+    #[must_use]
+    pub fn counts_arguments(&self) -> bool {
+        self.counts_arguments
     }
 
     /// Returns the status of each probe.

@@ -173,10 +173,39 @@ pub(super) struct ProcessOffsets {
 pub(super) struct RegisterOffsets {
     /// The number of the call.
     pub(super) nr: u64,
+    /// The arguments; `None` if the BTF lacks one.
+    pub(super) arguments: Option<ArgumentOffsets>,
     /// `task_struct.stack`
     pub(super) task_stack: u64,
     /// Offset of the registers on a task's stack.
     pub(super) on_stack: u64,
+}
+
+/// Offsets in `pt_regs` of a call's first arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ArgumentOffsets {
+    /// Of 64-bit calls.
+    pub(super) native: [u64; 4],
+    /// Of 32-bit calls.
+    pub(super) compat: [u64; 4],
+    /// Of argument 0 at the end of the call: of 64-bit and of 32-bit calls.
+    pub(super) first_at_exit: [u64; 2],
+}
+
+impl ArgumentOffsets {
+    /// Finds the offsets. The order of the registers is part of the ABI (`syscall_get_arguments`).
+    fn read(btf: &KernelBtf) -> Option<Self> {
+        let offset = |field| btf.offset_of("pt_regs", field);
+        if cfg!(target_arch = "aarch64") {
+            let registers = offset("regs")?;
+            let arguments = [0, 1, 2, 3].map(|number| registers + number * size_of::<u64>() as u64);
+            let first = offset("orig_x0")?;
+            return Some(Self { native: arguments, compat: arguments, first_at_exit: [first, first] });
+        }
+        let native = [offset("di")?, offset("si")?, offset("dx")?, offset("r10")?];
+        let compat = [offset("bx")?, offset("cx")?, offset("dx")?, offset("si")?];
+        Some(Self { native, compat, first_at_exit: [native[0], compat[0]] })
+    }
 }
 
 /// Size of a task's kernel stack (`THREAD_SIZE`): the same on both architectures, unless pages are larger.
@@ -260,6 +289,7 @@ impl RegisterOffsets {
         let len = btf.size_of("pt_regs").ok_or(BtfError::Missing { structure: "pt_regs", field: nr })?;
         Ok(Self {
             nr: offset(btf, "pt_regs", nr)?,
+            arguments: ArgumentOffsets::read(btf),
             task_stack: offset(btf, "task_struct", "stack")?,
             on_stack: STACK_LEN.max(rustix::param::page_size() as u64) - len,
         })

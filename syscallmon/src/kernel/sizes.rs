@@ -6,11 +6,16 @@ use syscallmon_common::{
 };
 
 use super::{Error, Options, TableCapacity};
+use crate::syscalls::ArgumentClasses;
 
 /// Errors and denied calls get only this part of all series each. So a workload with many different failures cannot use
 /// up the series of calls or of denied calls.
 const ERRORS_PART: u32 = 4;
 const DENIED_PART: u32 = 8;
+/// Classes of arguments get this part of all series. Most workloads use a few.
+const ARGUMENTS_PART: u32 = 16;
+/// Maximum classes of arguments that have their own series in one cgroup. Programs use up to a few dozen.
+pub(super) const ARGUMENTS_PER_CGROUP: u32 = 128;
 
 /// Approximate memory of a hash table entry, besides its key and value.
 const HASH_ENTRY: u64 = 80;
@@ -36,6 +41,7 @@ pub(super) struct Sizes {
     pub(super) histograms: u32,
     errors: u32,
     denied: u32,
+    arguments: u32,
     task_state_rows: u32,
     starts: u32,
 }
@@ -51,6 +57,7 @@ impl Sizes {
             histograms: of(features.latency, capacity.histograms) + 1,
             errors: of(features.errors, capacity.series / ERRORS_PART),
             denied: of(features.denied, capacity.series / DENIED_PART),
+            arguments: of(features.arguments != ArgumentClasses::None, capacity.series / ARGUMENTS_PART),
             task_state_rows: if features.denied || features.errors { TASK_STATE_ROWS } else { 1 },
             starts: of(features.latency, capacity.timed_calls),
         }
@@ -61,7 +68,7 @@ impl Sizes {
     /// # Errors
     ///
     /// When a table would exceed the kernel's limit.
-    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 21], Error> {
+    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 23], Error> {
         let rows = |entries: u32, too_many| {
             u32::try_from(cpus).ok().and_then(|cpus| entries.checked_mul(cpus)).ok_or(too_many)
         };
@@ -77,11 +84,13 @@ impl Sizes {
             ("SLOTS", self.slots),
             ("ERRORS_OF_SLOT", self.slots),
             ("DENIED_OF_SLOT", self.slots),
+            ("ARGUMENTS_OF_SLOT", self.slots),
             ("SLOT_OF_CGROUP", self.slots - 1),
             ("FREE_SLOTS", self.slots - 1),
             ("FREE_SERIES", self.series - 1),
             ("ERRORS", self.errors.max(1)),
             ("DENIED", self.denied.max(1)),
+            ("ARGUMENTS", self.arguments.max(1)),
             ("TIMED", self.histograms),
             ("TASK_STATE", self.task_state_rows),
             ("STARTS", self.starts.max(1)),
@@ -104,9 +113,16 @@ impl Sizes {
             + (size_of::<SlotCache>() + CGROUP_PATH_MAX) as u64;
         // Keys and free lists, and counts of container init; then index rows, counts of errors and ids of slots.
         let lists = of(self.series + self.histograms, 8 + 4) + of(self.series, 8);
-        let slots = of(self.slots, size_of::<IndexRow>() + 8 + 8 + 8 + 4);
+        let slots = of(self.slots, size_of::<IndexRow>() + 8 + 8 + 8 + 8 + 4);
         let lru = lru(CONTAINER_INIT_LEN, cpus) + lru(REPORTED_LEN, cpus);
-        let entries = self.slots + self.errors + self.denied + self.histograms + self.starts + self.roots() + lru;
+        let entries = self.slots
+            + self.errors
+            + self.denied
+            + self.arguments
+            + self.histograms
+            + self.starts
+            + self.roots()
+            + lru;
         let hashes = u64::from(entries) * HASH_ENTRY;
         // Ring buffers, remainders and the rest.
         let rest = (7 << 18) + 16 * POSITIONS_PER_CGROUP as u64;

@@ -3,7 +3,7 @@
 use aya::Ebpf;
 
 use super::{
-    Error, Options, Probe, ProbeStatus, SysEnter,
+    Error, NUMBERS_ONLY, Options, Probe, ProbeStatus, SysEnter,
     attachments::{AttachContext, Attachment},
     facts::Facts,
     implementation::{
@@ -13,6 +13,7 @@ use super::{
     },
     preemption::{self, PREEMPTED},
 };
+use crate::syscalls::ArgumentClasses;
 
 /// Attaches the probe by the chosen implementation.
 #[derive(Default)]
@@ -37,6 +38,9 @@ fn lost(options: &Options, facts: &Facts) -> Vec<String> {
         if options.hierarchies.v1.is_some() {
             lost.push("cgroups of v1 hierarchies cannot be distinguished".to_owned());
         }
+    }
+    if options.features.arguments != ArgumentClasses::None && !facts.counts_arguments(options) {
+        lost.push(NUMBERS_ONLY.to_owned());
     }
     lost
 }

@@ -26,9 +26,9 @@ use std::{
 use aya::Ebpf;
 use syscallmon_common::{
     Durations as KernelDurations, IndexRow, LossReason, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, POSITIONS_PER_CGROUP,
-    Pool, RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN,
-    RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey,
-    is_denied,
+    Pool, RECLAIM_ADD_ROOT, RECLAIM_ARGUMENT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM,
+    RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST,
+    ReclaimOp, SeriesKey, is_argument, is_denied,
 };
 
 use super::{
@@ -39,7 +39,7 @@ use super::{
     sizes::Sizes,
 };
 use crate::{
-    snapshot::{Counts, DeniedKey, Durations, ErrorKey, Losses, SlotCounts, Snapshot, SortedCounts},
+    snapshot::{ArgumentKey, Counts, DeniedKey, Durations, ErrorKey, Losses, SlotCounts, Snapshot, SortedCounts},
     syscalls::CallId,
 };
 
@@ -55,6 +55,7 @@ pub(super) struct Tables {
     slots: MappedArray,
     errors_of_slot: MappedArray,
     denied_of_slot: MappedArray,
+    arguments_of_slot: MappedArray,
     histograms: MappedArray,
     histogram_keys: MappedArray,
     remainder: MappedArray,
@@ -98,6 +99,7 @@ impl Tables {
             slots: words("SLOTS", rows)?,
             errors_of_slot: words("ERRORS_OF_SLOT", rows)?,
             denied_of_slot: words("DENIED_OF_SLOT", rows)?,
+            arguments_of_slot: words("ARGUMENTS_OF_SLOT", rows)?,
             histograms: words("HISTOGRAMS", cpus * histograms * HISTOGRAM_WORDS)?,
             histogram_keys: words("HISTOGRAM_KEYS", histograms)?,
             remainder: words("REMAINDER", POSITIONS_PER_CGROUP)?,
@@ -218,6 +220,7 @@ impl Tables {
             errors: [(ErrorKey::Other, losses.errors_full)].into_iter().collect(),
             denied: by_call(&self.denied_remainder).iter().map(|(call, &count)| (DeniedKey::Of(call), count)).collect(),
             durations: SortedCounts::default(),
+            arguments: [(ArgumentKey::Other, losses.arguments_full)].into_iter().collect(),
         }
     }
 
@@ -291,6 +294,7 @@ impl Tables {
                 self.last.free_slot(slot as usize);
                 self.errors_of_slot.u64(slot as usize).store(0, Relaxed);
                 self.denied_of_slot.u64(slot as usize).store(0, Relaxed);
+                self.arguments_of_slot.u64(slot as usize).store(0, Relaxed);
                 list.push(slot_back(slot));
             }
         }
@@ -383,6 +387,7 @@ fn outcome_back(key: SeriesKey) -> Option<ReclaimOp> {
         OUTCOME_ENTERED => return None,
         OUTCOME_OTHER_DENIED => RECLAIM_DENIED,
         outcome if is_denied(outcome) => RECLAIM_DENIED,
+        outcome if is_argument(outcome) => RECLAIM_ARGUMENT,
         _ => RECLAIM_ERROR,
     };
     Some(ReclaimOp { key: key.word(), kind, number: 0 })

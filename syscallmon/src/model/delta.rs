@@ -1,7 +1,7 @@
 //! What a snapshot adds to a workload.
 
 use crate::{
-    snapshot::{Counts, DeniedKey, SortedCounts},
+    snapshot::{ArgumentKey, Counts, DeniedKey, SortedCounts},
     syscalls::CallId,
     workload::{ResolvedWorkload, Workload},
 };
@@ -15,20 +15,34 @@ pub struct Delta {
     pub cgroup_id: u64,
     /// The workload that had these counts before, if any.
     pub before: Option<Workload>,
-    /// Number of each call, without container init.
+    /// Number of each call, and of each class of arguments, without container init.
     pub calls: SortedCounts<CallId>,
-    /// Number of denials of each call, except with `ENOSYS`, because programs fall back from such calls.
+    /// Number of denials of each call, and of each class of arguments, except with `ENOSYS`, because programs fall back
+    /// from such calls.
     pub denied: SortedCounts<CallId>,
 }
 
 impl Delta {
     pub(super) fn new(named: ResolvedWorkload, cgroup_id: u64, counts: &Counts) -> Self {
+        let counted = |(call, &count)| (call, count);
+        let classes = |kind: fn(CallId) -> ArgumentKey| {
+            counts.arguments.iter().filter_map(move |(class, &count)| match class {
+                ArgumentKey::Of(call) | ArgumentKey::Denied(call) => (class == kind(call)).then_some((call, count)),
+                ArgumentKey::Other => None,
+            })
+        };
         Self {
             named,
             cgroup_id,
             before: None,
-            calls: counts.calls.since(&counts.container_init),
-            denied: counts.denied.iter().filter_map(denied).collect(),
+            calls: counts
+                .calls
+                .since(&counts.container_init)
+                .iter()
+                .map(counted)
+                .chain(classes(ArgumentKey::Of))
+                .collect(),
+            denied: counts.denied.iter().filter_map(denied).chain(classes(ArgumentKey::Denied)).collect(),
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
     *,
 };
 use crate::{
-    snapshot::{DeniedKey, ErrorKey},
+    snapshot::{ArgumentKey, DeniedKey, ErrorKey},
     syscalls::{CallId, CallTable, Errno},
     workload::{Label, REMAINDER},
 };
@@ -64,7 +64,7 @@ struct World {
 
 /// Returns the sum of some counts.
 fn sum(counts: &Counts) -> u64 {
-    counts.calls.sum() + counts.errors.sum() + counts.denied.sum()
+    counts.calls.sum() + counts.errors.sum() + counts.denied.sum() + counts.arguments.sum()
 }
 
 impl World {
@@ -97,9 +97,12 @@ impl World {
                     container_init: [(call, container_init)].into_iter().collect(),
                     errors: [(ErrorKey::Of(call, Errno::new(2)), errors)].into_iter().collect(),
                     denied: [(DeniedKey::Of(call), denied)].into_iter().collect(),
+                    arguments: [(ArgumentKey::Other, errors), (ArgumentKey::Denied(call), denied)]
+                        .into_iter()
+                        .collect(),
                     ..Counts::default()
                 });
-                self.truth += calls + errors + denied;
+                self.truth += calls + 2 * (errors + denied);
                 self.own_calls += calls - container_init;
             }
             Op::Remainder { call, calls } => {
@@ -241,17 +244,17 @@ proptest! {
 
 #[test]
 fn the_ops_reach_what_they_are_for() {
-    let mut world = World::new(4);
+    let mut world = World::new(6);
     let calls = |slot, call| Op::Calls { slot, call, calls: 3, container_init: 1, errors: 1, denied: 1 };
     let sample = |free: &[u32], most_series, seconds| Op::Sample { free: free.to_vec(), most_series, seconds };
     let ops = [
         calls(1, 0),
         calls(2, 0),
         calls(3, 0),
-        sample(&[1], 9, 20),
+        sample(&[1], 13, 20),
         sample(&[3], 0, 99),
         Op::Name(1),
-        sample(&[], 9, 0),
+        sample(&[], 13, 0),
     ];
     for op in ops {
         world.perform(&op);

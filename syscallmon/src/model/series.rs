@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     snapshot::{Amount, Counts, DeniedKey, Durations, ErrorKey, SERIES_PER_HISTOGRAM, SortedCounts},
-    syscalls::{Call, CallId, CallTable, IO_URING, UNKNOWN, sets},
+    syscalls::{Call, CallId, CallTable, IO_URING, UNKNOWN, sets, split_argument},
     workload::REMAINDER,
 };
 
@@ -49,7 +49,7 @@ impl Granularity {
 fn set_of(syscall: &'static str) -> &'static str {
     match syscall {
         UNKNOWN | REMAINDER => syscall,
-        _ => sets::smallest_with(syscall).unwrap_or(UNGROUPED),
+        _ => sets::smallest_with(split_argument(syscall).0).unwrap_or(UNGROUPED),
     }
 }
 
@@ -148,6 +148,7 @@ impl SeriesLayout {
             + distinct(syscalls, &counts.container_init, |call| self.first(syscalls, call))
             + distinct(errors, &counts.errors, |failure| self.failure(failure))
             + self.denied(counts).len()
+            + counts.arguments.len()
             + SERIES_PER_HISTOGRAM * distinct(latency, &counts.durations, |call| self.first(latency, call))
     }
 
@@ -165,13 +166,15 @@ impl SeriesLayout {
         let (errors, other_errors) = new.errors.split(is_in(&known.errors, |failure| self.failure(failure)));
         let (denied, other_denied) = new.denied.split(is_in(&known.denied, |denial| self.denial(denial)));
         let (durations, other_durations) = new.durations.split(is_timed);
-        let fitting = Counts { calls, container_init, errors, denied, durations };
+        let (arguments, other_arguments) = new.arguments.split(|class| known.arguments.get(class).is_some());
+        let fitting = Counts { calls, container_init, errors, denied, durations, arguments };
         let rest = Counts {
             calls: other_calls,
             container_init: other_container_init,
             errors: other_errors,
             denied: other_denied,
             durations: other_durations,
+            arguments: other_arguments,
         };
         (fitting, rest)
     }

@@ -2,6 +2,8 @@
 //!
 //! A person decides about them: `profile check --suggest` never adds them.
 
+use crate::syscalls::split_argument;
+
 /// What a call gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Danger {
@@ -92,11 +94,18 @@ const DANGEROUS: [(&str, Danger); 61] = [
     ("vm86", Danger::AttackSurface),
 ];
 
-/// Returns what a call gives, if it is dangerous.
+/// Returns what a call, or a class of its arguments, gives, if it is dangerous.
 #[must_use]
 pub fn of(name: &str) -> Option<Danger> {
-    let index = DANGEROUS.binary_search_by_key(&name, |(name, _)| name).ok()?;
-    Some(DANGEROUS[index].1)
+    match split_argument(name) {
+        ("clone" | "clone3", argument) if argument.starts_with("CLONE_NEW") => Some(Danger::Namespaces),
+        ("ioctl", "TIOCSTI" | "TIOCLINUX") => Some(Danger::OtherProcesses),
+        ("socket", "AF_ALG") => Some(Danger::AttackSurface),
+        (call, _) => {
+            let index = DANGEROUS.binary_search_by_key(&call, |(name, _)| name).ok()?;
+            Some(DANGEROUS[index].1)
+        }
+    }
 }
 
 /// Returns every dangerous call.

@@ -12,7 +12,7 @@ use super::{
     names::{self, NameError, NamedRow, WorkloadRow},
 };
 use crate::{
-    snapshot::{Counts, DeniedKey, ErrorKey, SlotCounts, Snapshot, SortedCounts},
+    snapshot::{ArgumentKey, Counts, DeniedKey, ErrorKey, SlotCounts, Snapshot, SortedCounts},
     syscalls::{CallId, CallTable},
     view::RecordedFirstCall,
     workload::{Labels, ProviderStatus, ResolvedWorkload, Workload},
@@ -238,6 +238,7 @@ impl Decoder {
         let amounts = amounts.chain(counts.container_init.iter().map(|(_, amount)| *amount));
         let amounts = amounts.chain(counts.errors.iter().map(|(_, amount)| *amount));
         let amounts = amounts.chain(counts.denied.iter().map(|(_, amount)| *amount));
+        let amounts = amounts.chain(counts.arguments.iter().map(|(_, amount)| *amount));
         let mut amounts = amounts.chain(counts.durations.iter().flat_map(|(_, durations)| durations.buckets));
         self.amounts = amounts.try_fold(self.amounts, u64::checked_add).ok_or(DecodeError::Amounts)?;
         let mut nanoseconds = counts.durations.iter().map(|(_, durations)| durations.sum_ns);
@@ -256,12 +257,18 @@ impl Decoder {
             DeniedKey::OfRuntime(id) => Ok(DeniedKey::OfRuntime(call(id)?)),
             DeniedKey::Other => Ok(DeniedKey::Other),
         };
+        let class = |class| match class {
+            ArgumentKey::Of(id) => Ok(ArgumentKey::Of(call(id)?)),
+            ArgumentKey::Denied(id) => Ok(ArgumentKey::Denied(call(id)?)),
+            ArgumentKey::Other => Ok(ArgumentKey::Other),
+        };
         let calls = |(id, &amount): (CallId, &u64)| Ok((call(id)?, amount));
         Ok(Counts {
             calls: counts.calls.iter().map(calls).collect::<Result<_, DecodeError>>()?,
             container_init: counts.container_init.iter().map(calls).collect::<Result<_, DecodeError>>()?,
             errors: each(counts.errors.iter(), failure)?,
             denied: each(counts.denied.iter(), denial)?,
+            arguments: each(counts.arguments.iter(), class)?,
             durations: counts
                 .durations
                 .iter()
@@ -282,10 +289,10 @@ impl Decoder {
         let call = self.calls.call(self.call(CallId(call))?);
         let named = names::named(named)?;
         let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(time);
-        let (abi, syscall) = (call.abi, call.syscall);
+        let (abi, syscall, argument) = (call.abi, call.name(), call.argument());
         Ok((
             named.metadata,
-            RecordedFirstCall { time, workload: named.workload, abi, syscall, number, denied, process },
+            RecordedFirstCall { time, workload: named.workload, abi, syscall, argument, number, denied, process },
         ))
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     snapshot::{Counts, Snapshot},
-    syscalls::CallTable,
+    syscalls::{Call, CallTable},
     view::RecordedFirstCall,
     workload::{Labels, ProviderStatus, ResolvedWorkload},
 };
@@ -160,7 +160,8 @@ impl FrameParts {
 }
 
 fn first_call_row(calls: &CallTable, metadata: &Labels, call: RecordedFirstCall, mask: Option<&Mask>) -> FirstCallRow {
-    let id = calls.id(call.abi, call.syscall).map_or(0, |id| id.0);
+    let is_it = |of: &Call| (of.abi, of.name(), of.argument()) == (call.abi, call.syscall, call.argument);
+    let id = calls.all().find(|(_, of)| is_it(of)).map_or(0, |(id, _)| id.0);
     let named = NamedRow { workload: workload_row(&call.workload, mask), metadata: values(metadata, mask) };
     let RecordedFirstCall { time, number, denied, mut process, .. } = call;
     if let Some(mask) = mask {

@@ -35,6 +35,9 @@ pub struct Header {
     duration_bounds: Vec<Bound>,
     kernel_memory_bytes: u64,
     max_series: u64,
+    /// Whether classes of arguments are counted.
+    #[serde(default)]
+    knows_arguments: bool,
     /// ABI and name of every call, in the order of ids.
     calls: Vec<(String, String)>,
 }
@@ -100,7 +103,8 @@ impl Header {
             duration_bounds: facts.duration_bounds.clone(),
             kernel_memory_bytes: facts.kernel_memory_bytes,
             max_series: max_series as u64,
-            calls: facts.calls.iter().map(|(_, call)| (call.abi.to_owned(), call.syscall.to_owned())).collect(),
+            knows_arguments: facts.knows_arguments,
+            calls: facts.calls.all().map(|(_, call)| (call.abi.to_owned(), call.syscall.to_owned())).collect(),
         }
     }
 
@@ -125,6 +129,7 @@ impl Header {
         duration_bounds.dedup();
         FixedFacts {
             calls: Arc::new(self.call_table()),
+            knows_arguments: self.knows_arguments,
             hierarchy: self.hierarchy.clone(),
             probes,
             capacity: self.capacity,
@@ -165,7 +170,7 @@ impl Header {
     /// ABI's unknown calls.
     pub(super) fn translation(&self, calls: &CallTable) -> Vec<CallId> {
         let mut ids = HashMap::new();
-        for (id, call) in calls.iter() {
+        for (id, call) in calls.all() {
             ids.entry((call.abi, call.syscall)).or_insert(id);
         }
         let of = |(abi, syscall): &(String, String)| {

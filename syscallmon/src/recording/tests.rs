@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     process::{Ancestor, Process},
-    snapshot::{Counts, DeniedKey, ErrorKey, SlotCounts, Snapshot},
+    snapshot::{ArgumentKey, Counts, DeniedKey, ErrorKey, SlotCounts, Snapshot},
     syscalls::{CallId, CallTable, Errno},
     view::{FixedFacts, RecordedFirstCall},
     workload::{CgroupIdentity, Label, Labels, ResolvedWorkload, Workload},
@@ -61,6 +61,13 @@ fn counts(call: u16, count: u64) -> Counts {
         container_init: [(call, count / 2)].into_iter().collect(),
         errors: [(ErrorKey::Of(call, Errno::new(2)), count / 3), (ErrorKey::Other, 1)].into_iter().collect(),
         denied: [(DeniedKey::Of(call), count / 5), (DeniedKey::Unsupported(call), 1)].into_iter().collect(),
+        arguments: [
+            (ArgumentKey::Of(CallId(call.0 % 500 + 1400)), count),
+            (ArgumentKey::Denied(CallId(call.0 % 500 + 1400)), count / 7),
+            (ArgumentKey::Other, 2),
+        ]
+        .into_iter()
+        .collect(),
         ..Counts::default()
     }
 }
@@ -80,7 +87,7 @@ fn first_call(name: &str) -> (Labels, RecordedFirstCall) {
     };
     let (abi, syscall) = ("x86_64", "openat");
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    (metadata, RecordedFirstCall { time, workload, abi, syscall, number: 257, denied: false, process })
+    (metadata, RecordedFirstCall { time, workload, abi, syscall, argument: "", number: 257, denied: false, process })
 }
 
 /// Samples as the sampler makes them: one after each list of events.

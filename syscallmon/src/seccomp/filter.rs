@@ -18,7 +18,7 @@ use super::{
     multiplexed,
     rule::Rule,
 };
-use crate::syscalls::{CallTable, UNKNOWN};
+use crate::syscalls::{CallId, CallTable, UNKNOWN};
 
 /// The name of the machine's own architecture in objects of the security-profiles-operator.
 const NATIVE: &str = "SCMP_ARCH_NATIVE";
@@ -143,6 +143,23 @@ impl Profile {
         table.iter().map(|(_, call)| abis.contains(&call.abi) && allows_any(call.abi, call.syscall)).collect()
     }
 
+    /// Whether it allows each class of arguments, in the order of ids. A class whose arguments are in memory, where the
+    /// filter cannot see them, is allowed if the call is.
+    #[must_use]
+    pub fn classes(&self, table: &CallTable) -> Vec<bool> {
+        let calls = self.calls(table);
+        let is_allowed = |id: CallId| {
+            let (call, examples) = (table.call(id), table.examples(id));
+            let may_try = |args: &[u64; 6]| {
+                let decision = self.decide(table.native_abi(), call.abi, call.name(), args);
+                decision.allows() || decision.is_nonexistent()
+            };
+            let has_call = calls.get(usize::from(table.call_of_class(id).0)).copied().unwrap_or(false);
+            has_call && (examples.is_empty() || examples.iter().any(may_try))
+        };
+        table.all().map(|(id, _)| id).filter(|&id| table.is_class(id)).map(is_allowed).collect()
+    }
+
     /// Returns the ABIs of an architecture that the filter allows at all: the native one always, others if the profile
     /// has them.
     #[must_use]
@@ -206,6 +223,29 @@ mod tests {
         let calls = profile.calls(&table);
         let id = table.id("ia32", "socketcall").unwrap();
         assert!(calls[usize::from(id.0)]);
+    }
+
+    #[test]
+    fn classes_of_arguments_have_the_decisions_about_their_values() {
+        let masked = r#"{"index": 0, "value": 2114060288, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}"#;
+        let rules = [
+            rule("socket", "ALLOW", &equal(0, 1)),
+            rule("clone", "ALLOW", masked),
+            rule("clone3", "ERRNO", "").replace("\"args\": []", "\"errnoRet\": 38"),
+            rule("personality", "ALLOW", &equal(0, 0xffff_ffff)),
+        ];
+        let profile = profile("ERRNO", X86, &rules.join(","));
+        let table = CallTable::x86_64();
+        let classes = profile.classes(&table);
+        let first = table.iter().count();
+        let allowed = |name| classes[usize::from(table.id("x86_64", name).unwrap().0) - first];
+        for name in ["socket(AF_UNIX)", "clone(other)", "clone3(CLONE_NEWUSER)", "personality(query)"] {
+            assert!(allowed(name), "{name}");
+        }
+        for name in ["socket(AF_ALG)", "socket(other)", "clone(CLONE_NEWUSER)", "personality(other)", "ioctl(TIOCSTI)"]
+        {
+            assert!(!allowed(name), "{name}");
+        }
     }
 
     #[test]

@@ -219,6 +219,7 @@ impl Settings {
             denied: probe.denied(),
             latency: probe.latency(),
             io_uring: probe.io_uring(),
+            arguments: probe.arguments(),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     model::Granularity,
     process::CommandLines,
     snapshot::Bound,
+    syscalls::ArgumentClasses,
     workload::{
         Label, Selector,
         providers::{KubernetesChoice, SocketChoice},
@@ -210,6 +211,9 @@ group! {
         latency: bool = flag("probe.latency", "BOOL") default("false") at(Restart);
         /// Whether to count io_uring operations.
         io_uring: bool = flag("probe.io-uring", "BOOL") default("true") at(Restart);
+        /// Which arguments of calls to count: security counts those that matter for security, such as the address
+        /// families of socket and the namespaces of unshare.
+        arguments: ArgumentClasses = flag("probe.arguments", "WHICH") default("security") at(Restart);
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
         let losses = Losses { recursion: Some(99), ..Losses::of_tables(|reason| 10 + reason as u64) };
         let all: Vec<(&str, Option<u64>)> = losses.all().iter().map(|(reason, count)| (reason.name, *count)).collect();
         assert_eq!(all[0], ("cgroups_full", Some(10)));
-        assert!(all.contains(&("timed_calls_full", Some(17))), "{all:?}");
+        assert!(all.contains(&("timed_calls_full", Some(18))), "{all:?}");
         assert_eq!(all[LossReason::COUNT..], [("recursion", Some(99)), ("exit_recursion", None)]);
         let json = serde_json::to_value(losses).unwrap();
         for (name, count) in all {

@@ -32,6 +32,9 @@ pub struct Counts {
     pub denied: SortedCounts<DeniedKey>,
     /// Durations of the measured calls.
     pub durations: SortedCounts<CallId, Durations>,
+    /// How often calls were made with arguments of each class.
+    #[serde(default)]
+    pub arguments: SortedCounts<ArgumentKey>,
 }
 
 /// Series of one exported histogram by default: buckets, sum and count.
@@ -59,6 +62,17 @@ pub enum DeniedKey {
     OfRuntime(CallId),
 }
 
+/// The key of a class of arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ArgumentKey {
+    /// Calls of this class entered the kernel. Without those of container init before the first one of the container.
+    Of(CallId),
+    /// Seccomp denied calls of this class, other than with `ENOSYS`.
+    Denied(CallId),
+    /// The remaining classes of a cgroup with too many different ones.
+    Other,
+}
+
 impl Counts {
     /// Returns the increase since an earlier reading.
     #[must_use]
@@ -69,6 +83,7 @@ impl Counts {
             errors: self.errors.since(&before.errors),
             denied: self.denied.since(&before.denied),
             durations: self.durations.since(&before.durations),
+            arguments: self.arguments.since(&before.arguments),
         }
     }
 
@@ -79,12 +94,17 @@ impl Counts {
         self.errors.add(&other.errors);
         self.denied.add(&other.denied);
         self.durations.add(&other.durations);
+        self.arguments.add(&other.arguments);
     }
 
     /// Estimates the number of series by name; a histogram has many.
     #[must_use]
     pub fn series(&self) -> usize {
-        self.calls.len() + self.errors.len() + self.denied.len() + SERIES_PER_HISTOGRAM * self.durations.len()
+        self.calls.len()
+            + self.errors.len()
+            + self.denied.len()
+            + self.arguments.len()
+            + SERIES_PER_HISTOGRAM * self.durations.len()
     }
 
     /// Whether there are no counts.
@@ -142,6 +162,9 @@ mod tests {
                     errors: [(ErrorKey::Of(call, Errno::new(errno)), errors)].into_iter().collect(),
                     denied: [(DeniedKey::Of(call), denied)].into_iter().collect(),
                     durations: [(call, durations)].into_iter().collect(),
+                    arguments: [(ArgumentKey::Of(call), made), (ArgumentKey::Denied(call), denied)]
+                        .into_iter()
+                        .collect(),
                 });
             }
             all

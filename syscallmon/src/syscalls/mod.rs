@@ -3,6 +3,7 @@
 //! Defines the numbering that kernel and user space share: a [`CallId`] is the position of a call in a cgroup's row of
 //! the kernel's index. Does not depend on the running kernel. All other modules get names here.
 
+pub mod arguments;
 pub mod errno;
 mod harmless;
 pub mod names;
@@ -11,25 +12,28 @@ pub mod sets;
 mod siblings;
 mod table;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use syscallmon_common::{
-    Abi, NUMBERS_PER_ABI, POSITION_FORKS, POSITION_NO_ANSWER, POSITION_TABLE_LEN, POSITION_TIMED, POSITIONS_PER_CGROUP,
+    Abi, NUMBERS_PER_ABI, POSITION_ARGUMENTS, POSITION_FORKS, POSITION_NO_ANSWER, POSITION_TABLE_LEN, POSITION_TIMED,
+    POSITIONS_PER_CGROUP,
 };
 
 /// The label `syscall` of a number that its ABI does not have.
 pub const UNKNOWN: &str = "unknown";
 
-pub use self::{harmless::HARMLESS, siblings::siblings};
+pub use self::{arguments::ArgumentClasses, harmless::HARMLESS, siblings::siblings};
+use arguments::{ClassedCall, KernelRules};
 
 /// The Linux release whose headers the tables come from.
 pub use table::LINUX_VERSION;
 
-/// A call that is counted separately: an (ABI, syscall) pair, or an ABI's unknown numbers.
+/// A call that is counted separately: an (ABI, syscall) pair, an ABI's unknown numbers, or a [class of
+/// arguments](arguments) of a pair.
 ///
-/// The value is a position in the rows of the kernel's index, below [`POSITIONS_PER_CGROUP`]. It is valid only with the
-/// [`CallTable`] that it comes from.
+/// The value of a pair is a position in the rows of the kernel's index, below [`POSITIONS_PER_CGROUP`]. Classes have
+/// the values after those of all pairs. A value is valid only with the [`CallTable`] that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallId(pub u16);
@@ -65,16 +69,36 @@ impl Errno {
     }
 }
 
-/// The name of a call, as in the labels `abi` and `syscall`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// The name of a call, as in the labels `abi` and `syscall`. JSON of a class of arguments has the label `argument`,
+/// too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Call {
     /// `x86_64`, `ia32`, `x32`, `aarch64` or `aarch32`; [`IO_URING`] for an operation of io_uring.
     pub abi: &'static str,
-    /// The kernel's name of the syscall or operation, or [`UNKNOWN`].
+    /// The kernel's name of the syscall or operation, or [`UNKNOWN`]. A class of arguments has a name such as
+    /// `socket(AF_ALG)`.
     pub syscall: &'static str,
 }
 
 impl Call {
+    /// The name without the argument of a class.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        split_argument(self.syscall).0
+    }
+
+    /// The name for messages. Other arguments than those with a class of their own are not worth a word.
+    #[must_use]
+    pub fn text(&self) -> &'static str {
+        if self.argument() == arguments::OTHER { self.name() } else { self.syscall }
+    }
+
+    /// The argument of a class; empty for calls.
+    #[must_use]
+    pub fn argument(&self) -> &'static str {
+        split_argument(self.syscall).1
+    }
+
     /// Whether it belongs to an architecture's own ABI.
     #[must_use]
     pub fn is_native(&self) -> bool {
@@ -82,12 +106,46 @@ impl Call {
     }
 }
 
+impl Serialize for Call {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Parts {
+            abi: &'static str,
+            syscall: &'static str,
+            #[serde(skip_serializing_if = "str::is_empty")]
+            argument: &'static str,
+        }
+        Parts { abi: self.abi, syscall: self.name(), argument: self.argument() }.serialize(serializer)
+    }
+}
+
+/// Splits `socket(AF_ALG)` into the call and its argument, which is empty for a call alone.
+#[must_use]
+pub fn split_argument(name: &str) -> (&str, &str) {
+    let parts = name.strip_suffix(')').and_then(|name| name.split_once('('));
+    // `(remainder)` is a name.
+    parts.filter(|(call, _)| !call.is_empty()).unwrap_or((name, ""))
+}
+
 /// The calls of one architecture's kernel.
 #[derive(Clone, Debug)]
 pub struct CallTable {
     abis: [Option<&'static str>; Abi::COUNT],
+    /// All calls, then all classes of arguments.
     calls: Vec<Call>,
+    /// Number of calls without the classes.
+    len: usize,
+    classed: Vec<ClassedCall>,
     positions: Vec<u16>,
+}
+
+/// The tables of the kernel side that a [`CallTable`] determines.
+#[derive(Clone, Debug)]
+pub struct KernelTables {
+    /// See [`CallTable::positions`].
+    pub positions: Vec<u16>,
+    /// Rules of classes of arguments.
+    pub arguments: KernelRules,
 }
 
 /// Calls that create a task.
@@ -149,24 +207,36 @@ impl CallTable {
             }
         }
         assert!(calls.len() <= POSITIONS_PER_CGROUP, "syscallmon-common's POSITIONS_PER_CGROUP is too small");
-        Self { abis: tables.map(|table| table.map(|(name, _)| name)), calls, positions }
+        let len = calls.len();
+        let (arguments, classed) = arguments::of_calls(&calls);
+        calls.extend(arguments);
+        Self { abis: tables.map(|table| table.map(|(name, _)| name)), calls, len, classed, positions }
     }
 
     /// Returns the table for the kernel side: the position of each (ABI, number), [`POSITION_TABLE_LEN`] entries, with
     /// the flags [`POSITION_TIMED`] for these calls, [`POSITION_FORKS`] for calls that create a task, and
-    /// [`POSITION_NO_ANSWER`] for calls with a result that is not from the kernel.
+    /// [`POSITION_NO_ANSWER`] for calls with a result that is not from the kernel, and [`POSITION_ARGUMENTS`] for calls
+    /// whose arguments have classes.
     #[must_use]
     pub fn positions(&self, timed: &BTreeSet<CallId>) -> Vec<u16> {
         let all =
             |names: &[&'static str]| -> BTreeSet<CallId> { names.iter().flat_map(|name| self.named(name)).collect() };
         let (forks, no_answer) = (all(&FORKS), all(&NO_ANSWER));
+        let classed = self.classed.iter().map(|classed| classed.call).collect();
         let flag = |set: &BTreeSet<CallId>, position, flag| if set.contains(&CallId(position)) { flag } else { 0 };
         let flags = |position| {
             flag(timed, position, POSITION_TIMED)
                 | flag(&forks, position, POSITION_FORKS)
                 | flag(&no_answer, position, POSITION_NO_ANSWER)
+                | flag(&classed, position, POSITION_ARGUMENTS)
         };
         self.positions.iter().map(|&position| position | flags(position)).collect()
+    }
+
+    /// Returns the tables for the kernel side, and the rules of classes of arguments, with the same options.
+    #[must_use]
+    pub fn kernel_tables(&self, timed: &BTreeSet<CallId>, classes: ArgumentClasses) -> KernelTables {
+        KernelTables { positions: self.positions(timed), arguments: arguments::kernel_rules(&self.classed, classes) }
     }
 
     /// Returns the system calls with a name, in every ABI that has it.
@@ -178,7 +248,7 @@ impl CallTable {
     /// Returns the call of an ABI, or operation of io_uring, with this name.
     #[must_use]
     pub fn id(&self, abi: &str, syscall: &str) -> Option<CallId> {
-        self.iter().find(|(_, call)| call.abi == abi && call.syscall == syscall).map(|(id, _)| id)
+        self.all().find(|(_, call)| call.abi == abi && call.syscall == syscall).map(|(id, _)| id)
     }
 
     /// Returns the name of a call. An id that is not in this table is [`UNKNOWN`] in the native ABI.
@@ -189,7 +259,53 @@ impl CallTable {
 
     /// Returns every call in the order of ids. Each ABI's unknown numbers come first.
     pub fn iter(&self) -> impl Iterator<Item = (CallId, Call)> {
+        self.all().take(self.len)
+    }
+
+    /// Returns every call in the order of ids, and then every class of arguments.
+    pub fn all(&self) -> impl Iterator<Item = (CallId, Call)> {
         (0..).map(CallId).zip(self.calls.iter().copied())
+    }
+
+    /// Whether an id is that of a class of arguments.
+    #[must_use]
+    pub fn is_class(&self, id: CallId) -> bool {
+        usize::from(id.0) >= self.len
+    }
+
+    /// Returns the classes of a call's arguments; none for most calls.
+    pub fn classes(&self, call: CallId) -> impl Iterator<Item = CallId> + use<> {
+        self.class_ids(call).map(CallId)
+    }
+
+    /// Returns the range of their ids.
+    #[must_use]
+    pub fn class_ids(&self, call: CallId) -> Range<u16> {
+        self.classed(call).map_or(0..0, |classed| classed.classes.clone())
+    }
+
+    /// Returns the call of a class of arguments. A call is its own.
+    #[must_use]
+    pub fn call_of_class(&self, id: CallId) -> CallId {
+        let index = self.classed.partition_point(|classed| classed.classes.end <= id.0);
+        self.classed.get(index).filter(|classed| classed.classes.contains(&id.0)).map_or(id, |classed| classed.call)
+    }
+
+    /// Returns arguments in registers that are of one class only; none if the arguments are in memory.
+    #[must_use]
+    pub fn examples(&self, class: CallId) -> Vec<[u64; 6]> {
+        let classed = self.classed(self.call_of_class(class));
+        classed.map(|classed| classed.examples(self.call(class).argument())).unwrap_or_default()
+    }
+
+    /// Whether every call of this name has a class of arguments.
+    #[must_use]
+    pub fn is_always_classed(&self, call: CallId) -> bool {
+        self.classed(call).is_some_and(ClassedCall::is_complete)
+    }
+
+    fn classed(&self, call: CallId) -> Option<&ClassedCall> {
+        self.classed.binary_search_by_key(&call, |classed| classed.call).ok().map(|index| &self.classed[index])
     }
 
     /// Returns the name of the architecture's own ABI.
@@ -209,6 +325,13 @@ impl CallTable {
     pub fn position(&self, abi: Abi, number: u64) -> CallId {
         let index = usize::try_from(number).ok().filter(|&number| number < NUMBERS_PER_ABI);
         CallId(index.map_or(abi as u16, |number| self.positions[abi as usize * NUMBERS_PER_ABI + number]))
+    }
+
+    /// Returns what the kernel side reports: the class of arguments, if there is one and it belongs to the call.
+    #[must_use]
+    pub fn reported(&self, abi: Abi, number: u64, class: Option<CallId>) -> CallId {
+        let call = self.position(abi, number);
+        class.filter(|&class| self.is_class(class) && self.call_of_class(class) == call).unwrap_or(call)
     }
 
     /// Returns the names of the architecture's ABIs.
@@ -308,7 +431,7 @@ mod tests {
             known.sort_unstable();
             known.dedup();
             assert_eq!(known.len(), count);
-            assert_eq!(table.calls.len(), count + Abi::COUNT);
+            assert_eq!(table.iter().count(), count + Abi::COUNT);
         }
     }
 }

@@ -15,17 +15,24 @@ static NAMES: LazyLock<[BTreeSet<&'static str>; 2]> = LazyLock::new(|| {
     names
 });
 
+/// Names of classes of arguments in all tables, as `socket(AF_ALG)`.
+static CLASSES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+    let of_table = |table: CallTable| table.all().map(|(_, call)| call).collect::<Vec<_>>();
+    let calls = [CallTable::x86_64(), CallTable::aarch64()].into_iter().flat_map(of_table);
+    calls.filter(|call| !call.argument().is_empty()).map(|call| call.syscall).collect()
+});
+
 /// Calls and operations of all tables.
 static CALLS: LazyLock<BTreeSet<Call>> = LazyLock::new(|| {
     let tables = [CallTable::x86_64(), CallTable::aarch64()];
-    tables.iter().flat_map(CallTable::iter).map(|(_, call)| call).filter(|call| call.syscall != UNKNOWN).collect()
+    tables.iter().flat_map(CallTable::all).map(|(_, call)| call).filter(|call| call.syscall != UNKNOWN).collect()
 });
 
 /// Returns the call of an ABI with this name, of any architecture.
 #[must_use]
 pub fn call(abi: &str, syscall: &str) -> Option<Call> {
     let abi = ABIS.into_iter().find(|known| *known == abi)?;
-    let syscall = NAMES.iter().find_map(|names| names.get(syscall))?;
+    let syscall = NAMES.iter().chain([&*CLASSES]).find_map(|names| names.get(syscall))?;
     CALLS.get(&Call { abi, syscall }).copied()
 }
 
@@ -36,6 +43,12 @@ pub const ABIS: [&str; 6] = ["x86_64", "ia32", "x32", "aarch64", "aarch32", IO_U
 #[must_use]
 pub fn system_calls() -> &'static BTreeSet<&'static str> {
     &NAMES[0]
+}
+
+/// Names of classes of arguments.
+#[must_use]
+pub fn classes() -> &'static BTreeSet<&'static str> {
+    &CLASSES
 }
 
 /// Names of io_uring's operations.

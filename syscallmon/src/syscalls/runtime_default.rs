@@ -5,8 +5,15 @@
 //! follow; containerd's list (`contrib/seccomp`) is equal. The list has names only, because the tables of architectures
 //! say which calls each has. It describes other programs, and is no judgement of dangers.
 //!
-//! Calls that are allowed for some arguments count as allowed (clone, personality, socket), because arguments are not
-//! seen here. `clone3` counts as allowed: the profile answers with ENOSYS, every glibc tries it first, and falls back.
+//! Calls that are allowed for some arguments count as allowed (clone, personality, socket); of their [classes of
+//! arguments](super::arguments), only those of these arguments do. `clone3` counts as allowed: the profile answers with
+//! ENOSYS, every glibc tries it first, and falls back. Its classes are those of `clone`, which is what programs fall
+//! back to. The same goes for the sockets of `socketcall`, of which the filter cannot see the family.
+
+use super::{
+    arguments::{OTHER, UNREADABLE},
+    split_argument,
+};
 
 /// Default capabilities of containers. Rules for further capabilities do not count.
 pub const CAPABILITIES: [&str; 14] = [
@@ -78,10 +85,29 @@ pub(super) const ALLOWED: &[&str] = &[
     "vmsplice", "wait4", "waitid", "waitpid", "write", "writev",
 ];
 
-/// Whether it has a call with this name.
+/// Families of sockets that the profile does not allow, besides those without a name.
+const DENIED_FAMILIES: [&str; 9] =
+    ["AF_ALG", "AF_ATMSVC", "AF_CAIF", "AF_DECnet", "AF_ECONET", "AF_IRDA", "AF_ISDN", "AF_VSOCK", "AF_WANPIPE"];
+
+/// Values of `personality` that the profile allows.
+const PERSONALITIES: [&str; 5] = ["PER_LINUX", "PER_LINUX32", "UNAME26", "PER_LINUX32|UNAME26", "query"];
+
+/// Whether it has a call, or class of arguments, with this name.
 #[must_use]
 pub fn allows(name: &str) -> bool {
-    ALLOWED.binary_search(&name).is_ok()
+    let (call, argument) = split_argument(name);
+    ALLOWED.binary_search(&call).is_ok() && (argument.is_empty() || allows_argument(call, argument))
+}
+
+fn allows_argument(call: &str, argument: &str) -> bool {
+    let is_family = |family: &str| !DENIED_FAMILIES.contains(&family) && family != OTHER && family != UNREADABLE;
+    match call {
+        "socket" => is_family(argument),
+        "socketcall" => argument.strip_prefix("SYS_SOCKET,").is_none_or(is_family),
+        "clone" | "clone3" => argument == OTHER,
+        "personality" => PERSONALITIES.contains(&argument),
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +136,41 @@ mod tests {
         for name in ["chroot", "ptrace", "socket", "clone", "clone3", "arch_prctl"] {
             assert!(allows(name), "{name}");
         }
+    }
+
+    #[test]
+    fn of_calls_with_comparisons_only_the_arguments_of_the_profile_are_allowed() {
+        for name in [
+            "socket(AF_UNIX)",
+            "socket(AF_INET,SOCK_RAW)",
+            "socket(AF_NETLINK,other)",
+            "clone(other)",
+            "clone3(other)",
+            "personality(query)",
+            "ioctl(TIOCSTI)",
+            "socketcall(SYS_CONNECT)",
+            "socketcall(SYS_SOCKET,AF_UNIX)",
+        ] {
+            assert!(allows(name), "{name}");
+        }
+        for name in [
+            "socket(AF_ALG)",
+            "socket(AF_VSOCK)",
+            "socket(other)",
+            "clone(CLONE_NEWUSER)",
+            "clone3(CLONE_NEWNS)",
+            "clone3(unreadable)",
+            "personality(ADDR_NO_RANDOMIZE)",
+            "personality(other)",
+            "unshare(other)",
+            "socketcall(SYS_SOCKET,AF_ALG)",
+        ] {
+            assert!(!allows(name), "{name}");
+        }
+        let table = CallTable::x86_64();
+        let denied =
+            table.all().filter(|(_, call)| call.abi == "x86_64" && call.name() == "socket" && !allows(call.syscall));
+        assert_eq!(denied.count(), DENIED_FAMILIES.len() + 1, "every family that is denied has a class, and other");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The newest first calls of each workload.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
 use serde::Serialize;
 
@@ -27,6 +27,9 @@ pub struct RecordedFirstCall {
     pub abi: &'static str,
     /// The call's name.
     pub syscall: &'static str,
+    /// The class of its arguments that is new; empty if the call itself is.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub argument: &'static str,
     /// Its number within the ABI.
     pub number: u64,
     /// Whether seccomp denied the call.
@@ -34,6 +37,17 @@ pub struct RecordedFirstCall {
     /// The process.
     #[serde(flatten)]
     pub process: Process,
+}
+
+impl RecordedFirstCall {
+    /// Returns the call with the class of its arguments, as `socket(AF_ALG)`.
+    #[must_use]
+    pub fn call(&self) -> Cow<'static, str> {
+        match self.argument {
+            "" => self.syscall.into(),
+            argument => format!("{}({argument})", self.syscall).into(),
+        }
+    }
 }
 
 /// The newest first calls of each workload. No workload displaces calls of others.
@@ -106,7 +120,16 @@ mod tests {
         let tenant = Tenant::of(&workload, &Labels::default());
         calls.push(
             tenant,
-            RecordedFirstCall { time, workload, abi: "x86_64", syscall: "read", number, denied: false, process },
+            RecordedFirstCall {
+                time,
+                workload,
+                abi: "x86_64",
+                syscall: "read",
+                argument: "",
+                number,
+                denied: false,
+                process,
+            },
         );
     }
 

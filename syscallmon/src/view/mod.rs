@@ -56,6 +56,8 @@ pub struct FixedFacts {
     pub started: (Instant, SystemTime),
     /// Whether the data come from a recording.
     pub is_replay: bool,
+    /// Whether classes of arguments are counted, so that policies judge them.
+    pub knows_arguments: bool,
 }
 
 impl FixedFacts {
@@ -88,6 +90,7 @@ impl FixedFacts {
             kernel_memory_bytes: 1,
             started: (Instant::now(), SystemTime::UNIX_EPOCH),
             is_replay: false,
+            knows_arguments: true,
         }
     }
 }

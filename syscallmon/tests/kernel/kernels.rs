@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use crate::{
-    abi, denied, errors,
+    abi, arguments, denied, errors,
     harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, many_calls, mount_tracefs, number},
     latency,
 };
@@ -72,6 +72,7 @@ fn without_btf_everything_but_the_abi_counts_exactly() {
 /// Makes calls fail, be denied and take long, and asserts that each was counted.
 fn see_every_end(daemon: &Daemon) {
     errors::assert_counted(daemon);
+    arguments::assert_counted(daemon);
     for action in ["errno", "trap", "kill-inherited", "kill-thread"] {
         denied::assert_counted(daemon, action, DENIALS, DENIALS);
     }

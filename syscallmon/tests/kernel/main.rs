@@ -4,6 +4,7 @@
 //! daemon, and removes them at the end, also on failure.
 
 mod abi;
+mod arguments;
 mod blocked;
 mod churn;
 mod command_recording;

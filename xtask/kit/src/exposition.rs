@@ -88,6 +88,31 @@ impl Exposition {
         series.collect()
     }
 
+    /// Returns how often a cgroup made calls with each class of arguments, sorted: (`abi/call(argument)`, count).
+    #[must_use]
+    pub fn arguments(&self, cgroup: &str) -> Vec<(String, u64)> {
+        self.arguments_in("syscallmon_syscall_arguments_total", cgroup)
+    }
+
+    /// Returns the same for denied calls.
+    #[must_use]
+    pub fn arguments_denied(&self, cgroup: &str) -> Vec<(String, u64)> {
+        self.arguments_in("syscallmon_syscall_arguments_denied_total", cgroup)
+    }
+
+    fn arguments_in(&self, family: &str, cgroup: &str) -> Vec<(String, u64)> {
+        let start = format!(r#"{family}{{cgroup="{cgroup}",syscall=""#);
+        let series = self.text.lines().filter_map(|line| {
+            let (syscall, rest) = line.strip_prefix(&start)?.split_once(r#"",abi=""#)?;
+            let (abi, rest) = rest.split_once(r#"",argument=""#)?;
+            let (argument, value) = rest.split_once(r#""} "#)?;
+            Some((format!("{abi}/{syscall}({argument})"), value.parse().ok()?))
+        });
+        let mut series: Vec<(String, u64)> = series.collect();
+        series.sort();
+        series
+    }
+
     /// Returns how often a call was denied in cgroups with this in their label.
     #[must_use]
     pub fn denied_in(&self, part: &str, syscall: &str) -> u64 {

@@ -10,9 +10,9 @@ use crate::{
     cgroup::{Hierarchies, HierarchyError},
     command::run::{PART_OF_HIERARCHY, options},
     error_report::chain,
-    kernel::{self, Kernel, Options, PROBES, Probe, ProbeRow, ProbeStatus},
+    kernel::{self, Kernel, NUMBERS_ONLY, Options, PROBES, Probe, ProbeRow, ProbeStatus},
     settings::Config,
-    syscalls::CallTable,
+    syscalls::{ArgumentClasses, CallTable},
 };
 
 /// Checks the host.
@@ -170,11 +170,18 @@ fn memory(options: &Options, procfs: &Path) -> Finding {
 
 /// The proof: the kernel's verifier accepts the programs.
 fn probes(options: &Options, config: &Config) -> Vec<(&'static str, Finding)> {
-    let probes = match Kernel::verify(options, &CallTable::native().positions(&config.latency.calls)) {
+    let probes = match Kernel::verify(
+        options,
+        &CallTable::native().kernel_tables(&config.latency.calls, config.features.arguments),
+    ) {
         Ok(probes) => probes,
         Err(error) => return vec![("programs", Failed(chain(&error)))],
     };
-    probes.iter().map(|status| (status.probe.row().check, finding(status))).collect()
+    let mut findings: Vec<_> = probes.iter().map(|status| (status.probe.row().check, finding(status))).collect();
+    if config.features.arguments == ArgumentClasses::None {
+        findings.push(("arguments", Remark(format!("{NUMBERS_ONLY} (probe.arguments=none)"))));
+    }
+    findings
 }
 
 fn finding(status: &ProbeStatus) -> Finding {

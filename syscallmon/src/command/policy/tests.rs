@@ -84,7 +84,7 @@ async fn a_baseline_is_approved_relearned_and_forgotten() {
     assert_eq!(daemon.run(&["approve", KIND]).await.unwrap(), format!("{KIND}: guarding\n"));
     assert!(daemon.owned.baselines().is_guarding(&KIND.parse().unwrap()));
     assert_eq!(daemon.run(&["relearn", KIND]).await.unwrap(), format!("{KIND}: learning\n"));
-    assert!(daemon.run(&["forget", KIND]).await.unwrap().contains("\"version\": 1"));
+    assert!(daemon.run(&["forget", KIND]).await.unwrap().contains("\"version\": 2"));
     let refusal = error(daemon.run(&["show", KIND]).await);
     assert!(refusal.contains("there is no baseline"), "{refusal}");
 }

@@ -29,7 +29,7 @@ use crate::{
     process::CommandLines,
     profile::{CommandEnd, CommandRecording},
     settings::{Config, PolicySources},
-    syscalls::CallTable,
+    syscalls::{ArgumentClasses, CallTable},
 };
 
 /// Minimum capacity for errors and denied calls of the command, which are limited for each cgroup.
@@ -189,7 +189,8 @@ impl Record {
 
 fn command_options(config: &Config, hierarchies: &Hierarchies) -> Options {
     let mut options = options(config, hierarchies);
-    options.features = Features { errors: true, denied: true, latency: false, io_uring: true };
+    options.features =
+        Features { errors: true, denied: true, latency: false, io_uring: true, arguments: ArgumentClasses::None };
     options.capacity.errors = options.capacity.errors.max(MIN_ERRORS);
     options.capacity.denied = options.capacity.denied.max(MIN_DENIED);
     options

@@ -64,7 +64,8 @@ impl Counter {
     /// Loads and attaches the programs. All cgroups below `cgroup` share its slot from the begin.
     pub(super) fn load(options: &Options, cgroup: u64) -> anyhow::Result<(Self, EventRings)> {
         let calls = CallTable::native();
-        let (mut kernel, rings) = Kernel::load(options, &calls.positions(&BTreeSet::new()))?;
+        let (mut kernel, rings) =
+            Kernel::load(options, &calls.kernel_tables(&BTreeSet::new(), options.features.arguments))?;
         for status in kernel.probes() {
             if let Some(problem) = &status.problem {
                 tracing::warn!(probe = status.probe.name(), "{problem}");

@@ -13,11 +13,11 @@ use super::expected::with_expected;
 use crate::{
     detect::{BaselineKey, Learn, policy::essential},
     rfc3339,
-    syscalls::{CallId, CallTable},
+    syscalls::{CallId, CallTable, split_argument},
 };
 
-/// The version of the format that this binary writes, and the newest that it reads.
-const VERSION: u32 = 1;
+/// The version of the format that this binary writes, and the newest that it reads. Version 2 has classes of arguments.
+const VERSION: u32 = 2;
 
 /// Maximum calls of a baseline: more than all ABIs have together.
 const MAX_CALLS: usize = 4096;
@@ -190,7 +190,9 @@ impl Baseline {
                 !word.is_empty() && word.bytes().all(is_plain)
             };
             let (abi, syscall) = name.split_once('/').unwrap_or_default();
-            if !is_word(abi) || !is_word(syscall) {
+            let (call, argument) = split_argument(syscall);
+            let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_,|".contains(&byte);
+            if !is_word(abi) || !is_word(call) || !argument.bytes().all(is_part) {
                 return Err(BaselineError::Call { name: Arc::clone(name) });
             }
             baseline.known.extend(calls.id(abi, syscall));
@@ -213,6 +215,7 @@ impl Baseline {
         if self.state != Phase::Learning || !self.known.insert(call) {
             return false;
         }
+        self.version = VERSION;
         let now = whole_seconds(now);
         let name = calls.call(call);
         let seen = LearnedFrom { time: Some(now), comm: comm.filter(|comm| !comm.is_empty()).map(Into::into) };
@@ -405,8 +408,8 @@ mod tests {
     fn what_is_no_baseline_is_refused_with_the_reason() {
         let good = baseline().to_json().unwrap();
         for (from, to, reason) in [
-            ("\"version\": 1", "\"version\": 2, \"more\": []", "format version 2 is not supported (up to 1)"),
-            ("\"version\": 1,", "", "missing field `version`"),
+            ("\"version\": 2", "\"version\": 3, \"more\": []", "format version 3 is not supported (up to 2)"),
+            ("\"version\": 2,", "", "missing field `version`"),
             ("\"partial\"", "\"partail\"", "unknown field `partail`"),
             ("docker:web", "docker:", "is not a kind of workload"),
             ("x86_64/openat", "openat", "\"openat\" is not a call"),

@@ -9,24 +9,30 @@ use std::{
     sync::LazyLock,
 };
 
-use crate::syscalls::{CallId, CallTable, HARMLESS, names, siblings};
+use crate::syscalls::{Call, CallId, CallTable, HARMLESS, arguments::OTHER, names, siblings};
 
 /// Siblings of each call by name, since a baseline needs those of all its calls.
 static SIBLINGS: LazyLock<BTreeMap<&str, BTreeSet<&str>>> =
     LazyLock::new(|| names::system_calls().iter().map(|&name| (name, siblings(name))).collect());
 
-/// Returns these calls, their siblings in the same ABI, and harmless calls in each of their ABIs.
+/// Returns these calls, their siblings in the same ABI, and harmless calls in each of their ABIs. A sibling of a class
+/// of arguments has the same argument, or no classes: `clone(other)` for `clone3(other)`.
 pub(super) fn with_expected(learned: impl IntoIterator<Item = CallId>, table: &CallTable) -> BTreeSet<CallId> {
-    let mut by_abi: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut by_abi: BTreeMap<&str, BTreeSet<(&str, &str)>> = BTreeMap::new();
     let mut expected = BTreeSet::new();
     for id in learned {
         expected.insert(id);
         let call = table.call(id);
-        let names = by_abi.entry(call.abi).or_insert_with(|| HARMLESS.into());
-        names.extend(SIBLINGS.get(call.syscall).into_iter().flatten());
+        let names = by_abi.entry(call.abi).or_insert_with(|| HARMLESS.map(|name| (name, "")).into());
+        let siblings = SIBLINGS.get(call.name()).into_iter().flatten();
+        names.extend(siblings.map(|&name| (name, call.argument())));
     }
-    let is_expected = |abi, name| by_abi.get(abi).is_some_and(|names| names.contains(name));
-    expected.extend(table.iter().filter(|(_, call)| is_expected(call.abi, call.syscall)).map(|(id, _)| id));
+    let is_expected = |id, call: Call| {
+        let Some(names) = by_abi.get(call.abi) else { return false };
+        names.contains(&(call.name(), call.argument()))
+            || (names.contains(&(call.name(), OTHER)) && table.class_ids(id).is_empty() && !table.is_class(id))
+    };
+    expected.extend(table.all().filter(|&(id, call)| is_expected(id, call)).map(|(id, _)| id));
     expected
 }
 
@@ -55,6 +61,17 @@ mod tests {
         }
         assert!(expected(&[("ia32", "openat")]).contains("ia32/lseek"));
         assert!(expected(&[]).is_empty(), "a workload without any call has not been observed");
+    }
+
+    #[test]
+    fn a_sibling_of_a_class_has_the_same_argument() {
+        let of = expected(&[("x86_64", "clone3(other)")]);
+        assert!(of.contains("x86_64/clone(other)") && of.contains("x86_64/vfork"), "{of:?}");
+        for name in ["clone", "clone3", "clone(CLONE_NEWUSER)", "clone3(CLONE_NEWUSER)"] {
+            assert!(!of.contains(&format!("x86_64/{name}")), "{name}");
+        }
+        let of = expected(&[("x86_64", "clone3(CLONE_NEWUSER)")]);
+        assert!(of.contains("x86_64/clone(CLONE_NEWUSER)") && !of.contains("x86_64/clone(other)"), "{of:?}");
     }
 
     proptest! {

@@ -1,4 +1,5 @@
 mod anew;
+mod arguments;
 mod usage;
 
 use std::{collections::BTreeSet, path::Path};

@@ -45,7 +45,7 @@ pub fn call_text(violation: &Violation) -> String {
     let call = violation.call;
     let notes = [(!call.is_native()).then_some(call.abi), violation.denied.then_some("denied")];
     let notes: Vec<&str> = notes.into_iter().flatten().collect();
-    let syscall = call.syscall;
+    let syscall = call.text();
     if notes.is_empty() { syscall.to_owned() } else { format!("{syscall} ({})", notes.join(", ")) }
 }
 

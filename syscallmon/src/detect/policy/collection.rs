@@ -277,5 +277,5 @@ pub(super) fn default_critical() -> Vec<PolicyItem> {
 /// Returns the calls that this profile allows. Operations of io_uring are not among them, because it denies
 /// `io_uring_setup`.
 fn runtime_default(table: &CallTable) -> Vec<bool> {
-    table.iter().map(|(_, call)| call.abi != IO_URING && runtime_default::allows(call.syscall)).collect()
+    table.all().map(|(_, call)| call.abi != IO_URING && runtime_default::allows(call.syscall)).collect()
 }

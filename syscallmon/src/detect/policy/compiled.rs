@@ -1,6 +1,6 @@
 //! A policy in the form for judging: its lists, looked up once for each call.
 
-use std::{collections::BTreeSet, iter, sync::Arc};
+use std::{collections::BTreeSet, iter, ops::Range, sync::Arc};
 
 use super::essential;
 use crate::{
@@ -32,8 +32,12 @@ pub struct Policy {
 }
 
 /// The entry of a policy for one call.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct CallRow {
+    /// The call, or that of the class of arguments.
+    call: CallId,
+    /// The ids of its classes.
+    classes: Range<u16>,
     /// What its lists and those of the policies that it extends say.
     listing: Listing,
     standing: Standing,
@@ -114,11 +118,11 @@ impl Policy {
         let learn = spec.learn.or(inherited.and_then(|parent| parent.learn));
         let profile_of = profile_of(&profiles, table);
         let own: Vec<Listing> =
-            table.iter().map(|(id, call)| own_listing(&spec, &profile_of, (id, call), table)).collect();
+            table.all().map(|(id, call)| own_listing(&spec, &profile_of, (id, call), table)).collect();
         let critical = critical(&spec, inherited, default_critical, table);
         let rows = rows(&own, inherited, (&critical, severity), table);
         let exception = |exception: &ExceptionSpec| {
-            let allowed = table.iter().filter(|&(_, call)| names(&exception.allow, call, table, Unprefixed::Native));
+            let allowed = table.all().filter(|&(_, call)| allows(&exception.allow, call, table));
             Exception { allowed: allowed.map(|(id, _)| id).collect(), selects: exception.selects.clone() }
         };
         let exceptions = spec.exceptions.iter().map(exception).collect();
@@ -296,14 +300,19 @@ impl Policy {
     }
 
     /// An id beyond the table counts as the native ABI's unknown call, as everywhere.
-    fn row(&self, call: CallId) -> CallRow {
-        self.rows.get(usize::from(call.0)).copied().unwrap_or(self.rows[0])
+    fn row(&self, call: CallId) -> &CallRow {
+        self.rows.get(usize::from(call.0)).unwrap_or(&self.rows[0])
     }
 
-    /// Whether a call was learned, or need not be: essential calls of each ABI that the workload uses.
+    /// Whether a call was learned, or need not be: essential calls of each ABI that the workload uses. A learned call
+    /// without arguments is one with any, and a learned class is also the call, where arguments are not known.
     fn is_expected_of(&self, learned: &BTreeSet<CallId>, call: CallId) -> bool {
         let row = self.row(call);
-        learned.contains(&call) || (row.is_essential && (row.is_native || self.has_abi(learned, row.abi)))
+        let is_learned = |id| learned.contains(&CallId(id));
+        is_learned(call.0)
+            || is_learned(row.call.0)
+            || row.classes.clone().any(is_learned)
+            || (row.is_essential && (row.is_native || self.has_abi(learned, row.abi)))
     }
 
     fn has_abi(&self, calls: &BTreeSet<CallId>, abi: u8) -> bool {
@@ -316,11 +325,25 @@ fn names(items: &[PolicyItem], call: Call, table: &CallTable, unprefixed: Unpref
     items.iter().any(|item| item.entry.names(call, table.native_abi(), unprefixed))
 }
 
+/// Whether one of these items of a list that allows names a call. A class also allows the number, where it is unknown.
+fn allows(items: &[PolicyItem], call: Call, table: &CallTable) -> bool {
+    items.iter().any(|item| is_allowed_by(item, call, table))
+}
+
+fn is_allowed_by(item: &PolicyItem, call: Call, table: &CallTable) -> bool {
+    let native = table.native_abi();
+    item.entry.names(call, native, Unprefixed::Native) || item.entry.names_class_of(call, native, Unprefixed::Native)
+}
+
 fn profile_of(profiles: &[Profile], table: &CallTable) -> Vec<Option<u16>> {
-    let mut first = if profiles.is_empty() { Vec::new() } else { vec![None; table.iter().count()] };
+    let mut first = if profiles.is_empty() { Vec::new() } else { vec![None; table.all().count()] };
     for (number, profile) in profiles.iter().enumerate() {
         let number = u16::try_from(number).unwrap_or(u16::MAX);
-        for (first, _) in first.iter_mut().zip(profile.calls(table)).filter(|(_, allows)| *allows) {
+        for (first, _) in first
+            .iter_mut()
+            .zip(profile.calls(table).into_iter().chain(profile.classes(table)))
+            .filter(|(_, allows)| *allows)
+        {
             first.get_or_insert(number);
         }
     }
@@ -336,7 +359,7 @@ fn own_listing(
     if names(&spec.deny, call, table, Unprefixed::Every) {
         return Listing::Denied;
     }
-    let named_by = |item: &&PolicyItem| item.entry.names(call, table.native_abi(), Unprefixed::Native);
+    let named_by = |item: &&PolicyItem| is_allowed_by(item, call, table);
     let mut allowing = spec.allow.iter().filter(named_by).peekable();
     let is_listed = allowing.peek().is_some() || profile_of.get(usize::from(id.0)).copied().flatten().is_some();
     match (is_listed, allowing.any(|item| item.entry.is_single())) {
@@ -358,7 +381,7 @@ fn critical(spec: &PolicySpec, parent: Option<&Policy>, default: &[PolicyItem], 
     let is_critical = |(id, call)| {
         inherited.is_some_and(|parent| parent.is_critical(id)) || names(own, call, table, Unprefixed::Every)
     };
-    table.iter().map(is_critical).collect()
+    table.all().map(is_critical).collect()
 }
 
 fn rows(
@@ -368,18 +391,18 @@ fn rows(
     table: &CallTable,
 ) -> Vec<CallRow> {
     let inherited = |id| parent.map_or(Listing::Unlisted, |parent| parent.row(id).listing);
-    let listings: Vec<Listing> = table.iter().zip(own).map(|((id, _), own)| own.extending(inherited(id))).collect();
+    let listings: Vec<Listing> = table.all().zip(own).map(|((id, _), own)| own.extending(inherited(id))).collect();
     let is_allowed = |listing: Listing| matches!(listing, Listing::Allowed | Listing::AllowedByName);
     let allowed_abis: BTreeSet<&str> = table
-        .iter()
+        .all()
         .zip(&listings)
         .filter(|(_, listing)| is_allowed(**listing))
         .map(|((_, call), _)| call.abi)
         .collect();
     let mut abis: Vec<&str> = Vec::new();
-    let row = |(((_, call), listing), &is_critical): (((CallId, Call), Listing), &bool)| {
+    let row = |(((id, call), listing), &is_critical): (((CallId, Call), Listing), &bool)| {
         let standing = match listing {
-            _ if NEVER_UNEXPECTED.contains(&call.syscall) => Standing::NeverUnexpected,
+            _ if NEVER_UNEXPECTED.contains(&call.name()) => Standing::NeverUnexpected,
             Listing::Denied => Standing::DenyList,
             Listing::Allowed | Listing::AllowedByName => Standing::Allowed,
             Listing::Unlisted => Standing::Unlisted(match call {
@@ -394,6 +417,8 @@ fn rows(
             abis.len() - 1
         });
         CallRow {
+            call: table.call_of_class(id),
+            classes: table.class_ids(id),
             listing,
             standing,
             severity: if is_critical { Severity::Critical } else { severity },
@@ -403,7 +428,7 @@ fn rows(
             is_essential: essential::is_essential(call),
         }
     };
-    table.iter().zip(listings).zip(critical).map(row).collect()
+    table.all().zip(listings).zip(critical).map(row).collect()
 }
 
 #[cfg(test)]

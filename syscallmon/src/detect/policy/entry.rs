@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use crate::syscalls::{Call, IO_URING, UNKNOWN, names, sets};
+use crate::syscalls::{Call, IO_URING, UNKNOWN, names, runtime_default, sets, split_argument};
 
 /// Members of each set. Items share them, since a file can have many items.
 static SETS: LazyLock<HashMap<&'static str, Arc<[&'static str]>>> =
@@ -39,6 +39,9 @@ enum NamedCalls {
     /// Sorted.
     Set(Arc<[&'static str]>),
     One(&'static str),
+    /// Classes of a call's arguments: those with this argument, and those that begin with it and a comma. All have the
+    /// name of the call.
+    Classes(&'static str, Arc<str>),
 }
 
 /// Meaning of an item without an ABI.
@@ -81,6 +84,28 @@ pub enum PolicyEntryError {
         /// A similar name.
         suggestion: String,
     },
+    /// The call has no classes of arguments.
+    #[error("{entry:?}: arguments of {call} are not distinguished{suggestion}")]
+    NoClasses {
+        /// The whole text.
+        entry: String,
+        /// The call.
+        call: String,
+        /// A similar name.
+        suggestion: String,
+    },
+    /// The call has no such class of arguments.
+    #[error("{entry:?}: unknown argument of {call}{suggestion}: expected one of {known}")]
+    Class {
+        /// The whole text.
+        entry: String,
+        /// The call.
+        call: String,
+        /// A similar name.
+        suggestion: String,
+        /// The names of its classes.
+        known: String,
+    },
     /// io_uring does not have the operation.
     #[error("{entry:?}: unknown io_uring operation{suggestion}")]
     Operation {
@@ -103,15 +128,30 @@ impl PolicyEntry {
         of_abi
             && match &self.calls {
                 NamedCalls::Everything => true,
-                NamedCalls::Set(names) => names.binary_search(&call.syscall).is_ok(),
-                NamedCalls::One(name) => call.syscall == *name,
+                NamedCalls::Set(names) => names.binary_search(&call.name()).is_ok() && self.has_class(call),
+                NamedCalls::One(name) => call.name() == *name,
+                NamedCalls::Classes(name, argument) => call.name() == *name && is_part(call.argument(), argument),
             }
+    }
+
+    /// Whether it names a class of a call's arguments, and this is that call.
+    #[must_use]
+    pub fn names_class_of(&self, call: Call, native: &str, unprefixed: Unprefixed) -> bool {
+        let NamedCalls::Classes(name, _) = &self.calls else { return false };
+        call.argument().is_empty()
+            && call.name() == *name
+            && Self { calls: NamedCalls::Everything, ..self.clone() }.names(call, native, unprefixed)
+    }
+
+    /// Whether a set has the class of a call's arguments.
+    fn has_class(&self, call: Call) -> bool {
+        !self.text.ends_with(sets::RUNTIME_DEFAULT) || runtime_default::allows(call.syscall)
     }
 
     /// Whether it names one call, and not a set or all calls.
     #[must_use]
     pub fn is_single(&self) -> bool {
-        matches!(self.calls, NamedCalls::One(_))
+        matches!(self.calls, NamedCalls::One(_) | NamedCalls::Classes(..))
     }
 
     /// Returns its text.
@@ -151,6 +191,30 @@ impl FromStr for PolicyEntry {
     }
 }
 
+/// Whether an argument is this one, or a part of it: `AF_NETLINK,NETLINK_AUDIT` is a part of `AF_NETLINK`.
+fn is_part(argument: &str, of: &str) -> bool {
+    argument.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
+}
+
+/// Returns the classes of a name such as `socket(AF_ALG)`.
+fn classes(entry: &str, name: &str) -> Result<NamedCalls, PolicyEntryError> {
+    let (call, argument) = split_argument(name);
+    let calls = || names::classes().iter().map(|class| split_argument(class));
+    let arguments: Vec<&'static str> = calls().filter(|(of, _)| *of == call).map(|(_, argument)| argument).collect();
+    let Some((known, _)) = calls().find(|(known, _)| *known == call) else {
+        let is_call = names::system_calls().contains(call);
+        let suggestion =
+            if is_call { String::new() } else { names::suggestion(call, names::system_calls().iter().copied()) };
+        return Err(PolicyEntryError::NoClasses { entry: entry.to_owned(), call: call.to_owned(), suggestion });
+    };
+    if arguments.iter().any(|known| is_part(known, argument)) {
+        return Ok(NamedCalls::Classes(known, argument.into()));
+    }
+    let suggestion = names::suggestion(argument, arguments.iter().copied());
+    let known = arguments.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+    Err(PolicyEntryError::Class { entry: entry.to_owned(), call: call.to_owned(), suggestion, known: known.join(", ") })
+}
+
 /// Returns the calls of a name, in all ABIs that have it.
 fn named(entry: &str, abi: Prefix, name: &str) -> Result<NamedCalls, PolicyEntryError> {
     let entry = || entry.to_owned();
@@ -164,6 +228,9 @@ fn named(entry: &str, abi: Prefix, name: &str) -> Result<NamedCalls, PolicyEntry
     }
     if name == UNKNOWN {
         return Ok(NamedCalls::One(UNKNOWN));
+    }
+    if name.ends_with(')') && abi != Prefix::One(IO_URING) {
+        return classes(&entry(), name);
     }
     let calls = names::system_calls();
     let operations = names::operations();
@@ -253,6 +320,53 @@ mod tests {
         assert!(error("@filesystem").contains("(did you mean @file-system?)"));
         assert!(error("i386:openat").contains("\"i386\" is not an ABI: expected one of x86_64, ia32"));
         for entry in ["", ":", "ia32:", "@", "open at", "ia32:ia32:open", "**", "@*"] {
+            assert!(entry.parse::<PolicyEntry>().is_err(), "{entry}");
+        }
+    }
+
+    /// Returns the calls and classes of an entry on x86_64, as names of the native ABI.
+    fn with_classes(entry: &str) -> Vec<&'static str> {
+        let (table, entry) = (CallTable::x86_64(), entry.parse::<PolicyEntry>().unwrap());
+        let named = table.all().filter(|&(_, call)| entry.names(call, "x86_64", Unprefixed::Native));
+        named.map(|(_, call)| call.syscall).collect()
+    }
+
+    #[test]
+    fn a_class_is_named_by_its_argument_or_by_the_begin_of_it() {
+        assert_eq!(with_classes("socket(AF_ALG)"), ["socket(AF_ALG)"]);
+        assert_eq!(
+            with_classes("socket(AF_INET)"),
+            ["socket(AF_INET,SOCK_RAW)", "socket(AF_INET,SOCK_PACKET)", "socket(AF_INET)"]
+        );
+        assert!(with_classes("socket(AF_NETLINK)").len() > 10);
+        let socket = with_classes("socket");
+        assert!(socket.contains(&"socket") && socket.contains(&"socket(AF_ALG)") && socket.contains(&"socket(other)"));
+        let default = with_classes("@runtime-default");
+        assert!(
+            default.contains(&"socket(AF_UNIX)") && default.contains(&"socket") && !default.contains(&"socket(AF_ALG)")
+        );
+        assert!(
+            with_classes("@network-io").contains(&"socket(AF_ALG)") && with_classes("*").contains(&"socket(AF_ALG)")
+        );
+        assert_eq!(calls("ia32:socket(AF_ALG)", Unprefixed::Native), [""; 0], "calls alone");
+    }
+
+    #[test]
+    fn a_class_that_does_not_exist_is_refused_with_what_may_have_been_meant() {
+        assert!(error("socket(AF_AGL)").starts_with(
+            "\"socket(AF_AGL)\": unknown argument of socket (did you mean AF_ALG?): expected one of AF_ALG"
+        ));
+        assert_eq!(error("openat(O_RDONLY)"), "\"openat(O_RDONLY)\": arguments of openat are not distinguished");
+        assert!(error("sockett(AF_ALG)").ends_with("(did you mean socket?)"));
+        for entry in [
+            "socket()",
+            "socket(",
+            "(AF_ALG)",
+            "socket(AF_)",
+            "socket(AF_ALG",
+            "io_uring:socket(AF_ALG)",
+            "socket(AF_ALG))",
+        ] {
             assert!(entry.parse::<PolicyEntry>().is_err(), "{entry}");
         }
     }

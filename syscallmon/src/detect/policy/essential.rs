@@ -18,7 +18,7 @@ static ESSENTIAL: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
 
 /// Whether every program of the call's ABI needs it.
 pub(in crate::detect) fn is_essential(call: Call) -> bool {
-    call.abi != IO_URING && ESSENTIAL.contains(call.syscall)
+    call.abi != IO_URING && ESSENTIAL.contains(call.name())
 }
 
 #[cfg(test)]

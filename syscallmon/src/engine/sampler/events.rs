@@ -41,7 +41,7 @@ impl Sampler {
         let mut seen = HashSet::new();
         for call in calls {
             // Two CPUs may report one first call.
-            if seen.insert((call.cgroup_id, call.abi as u32, call.number, call.denied)) {
+            if seen.insert((call.cgroup_id, call.abi as u32, call.number, call.class, call.denied)) {
                 let time = now.checked_sub(monotonic.saturating_sub(call.monotonic)).unwrap_or(now);
                 self.take_first_call(&call, time);
             }
@@ -54,6 +54,12 @@ impl Sampler {
         let named = path.map_or_else(unknown, |path| self.resolver.name(call.cgroup_id, &path).clone());
         let is_partial = !self.model.is_whole(call.cgroup_id);
         let judged_now = self.detector.look_at(&named, call, time, is_partial);
+        if call.class.is_none()
+            && self.detector.is_judged_by_arguments(self.publisher.facts.calls.position(call.abi, call.number))
+        {
+            // The class of its arguments follows.
+            return;
+        }
         let tenant = Tenant::of(&named.workload, &named.metadata);
         let calls = &self.publisher.facts.calls;
         let first = first_call(call, named.workload.clone(), calls, time);
@@ -83,12 +89,13 @@ fn first_call(
     calls: &CallTable,
     time: SystemTime,
 ) -> RecordedFirstCall {
-    let name = calls.resolve(call.abi, call.number);
+    let name = calls.call(calls.reported(call.abi, call.number, call.class));
     RecordedFirstCall {
         time,
         workload,
         abi: name.abi,
-        syscall: name.syscall,
+        syscall: name.name(),
+        argument: name.argument(),
         number: call.number,
         denied: call.denied,
         process: process::of_event(call),

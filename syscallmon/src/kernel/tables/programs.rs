@@ -10,9 +10,10 @@ use std::{
 
 use rustix::fs::MemfdFlags;
 use syscallmon_common::{
-    IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Pool,
-    RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN,
-    RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, SeriesKey,
+    IndexRow, LossReason, OUTCOME_ARGUMENT, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ARGUMENTS,
+    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Pool, RECLAIM_ADD_ROOT, RECLAIM_ARGUMENT, RECLAIM_CGROUP,
+    RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES,
+    RECLAIM_SLOT, RECLAIM_TIMED, SeriesKey,
 };
 
 use super::{HISTOGRAM_WORDS, MappedArray, ROW_HEAD};
@@ -27,8 +28,8 @@ pub(super) struct Programs {
     maps: RefCell<HashMap<&'static str, MappedArray>>,
     /// `SLOT_OF_CGROUP`.
     slots: RefCell<HashMap<u64, u32>>,
-    /// `ERRORS`, `DENIED` and `TIMED`, by the kind of [`ReclaimOp`](syscallmon_common::ReclaimOp) that removes an
-    /// entry.
+    /// `ERRORS`, `DENIED`, `ARGUMENTS` and `TIMED`, by the kind of [`ReclaimOp`](syscallmon_common::ReclaimOp) that
+    /// removes an entry.
     outcomes: RefCell<HashMap<(u32, u64), u32>>,
     /// `FREE_SLOTS`, `FREE_SERIES` and `FREE_HISTOGRAMS`, by the kind that adds an entry.
     free: RefCell<HashMap<u32, VecDeque<u32>>>,
@@ -106,7 +107,9 @@ impl Programs {
             self.refuses_after.set(self.refuses_after.get().map(|left| left - 1));
             match kind {
                 RECLAIM_CGROUP => drop(self.slots.borrow_mut().remove(&key)),
-                RECLAIM_ERROR | RECLAIM_DENIED | RECLAIM_TIMED => drop(self.outcomes.borrow_mut().remove(&(kind, key))),
+                RECLAIM_ERROR | RECLAIM_DENIED | RECLAIM_ARGUMENT | RECLAIM_TIMED => {
+                    self.outcomes.borrow_mut().remove(&(kind, key));
+                }
                 RECLAIM_SLOT | RECLAIM_SERIES | RECLAIM_HISTOGRAM => {
                     self.free.borrow_mut().entry(kind).or_default().push_back(number);
                 }
@@ -208,6 +211,17 @@ impl Programs {
         }) {
             Some(series) => self.one_more(cpu, series),
             None => self.add("DENIED_REMAINDER", position.into()),
+        }
+    }
+
+    /// `arguments::count_class`.
+    pub(super) fn classify(&self, cpu: usize, cgroup: u64, position: u16) {
+        let (kind, others) = (RECLAIM_ARGUMENT, OUTCOME_OTHER_ARGUMENTS);
+        match self.slot(cpu, cgroup).and_then(|slot| {
+            self.outcome(("ARGUMENTS_OF_SLOT", kind, others), SeriesKey { slot, position, outcome: OUTCOME_ARGUMENT })
+        }) {
+            Some(series) => self.one_more(cpu, series),
+            None => self.add("LOST", LossReason::ArgumentsFull as usize),
         }
     }
 

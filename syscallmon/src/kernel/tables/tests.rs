@@ -43,6 +43,12 @@ enum Op {
         cgroup: u64,
         position: u16,
     },
+    /// A call has a class of arguments.
+    Classify {
+        cpu: usize,
+        cgroup: u64,
+        position: u16,
+    },
     /// Takes a snapshot, and retires the slots of these cgroups. The kernel refuses operations after this many entries.
     Sample {
         retire: Vec<u64>,
@@ -60,6 +66,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (who(), 1..4_u16).prop_map(|((cpu, cgroup, position), errno)| Op::Fail { cpu, cgroup, position, errno }),
         1 => who().prop_map(|(cpu, cgroup, position)| Op::Refuse { cpu, cgroup, position }),
         1 => who().prop_map(|(cpu, cgroup, position)| Op::Time { cpu, cgroup, position }),
+        1 => who().prop_map(|(cpu, cgroup, position)| Op::Classify { cpu, cgroup, position }),
         3 => (
             proptest::collection::vec(1..=CGROUPS, 0..4),
             proptest::option::of(0..12_usize),
@@ -74,17 +81,17 @@ struct World {
     programs: Programs,
     tables: Tables,
     model: Model,
-    /// Calls, errors, denied calls and measured calls of each cgroup.
-    truth: BTreeMap<u64, [u64; 4]>,
+    /// Calls, errors, denied calls, measured calls and classes of arguments of each cgroup.
+    truth: BTreeMap<u64, [u64; 5]>,
 }
 
-/// Calls, errors, denied calls and measured calls.
-fn sums(counts: &Counts) -> [u64; 4] {
+/// Calls, errors, denied calls, measured calls and classes of arguments.
+fn sums(counts: &Counts) -> [u64; 5] {
     let measured = counts.durations.iter().map(|(_, durations)| durations.count()).sum();
-    [counts.calls.sum(), counts.errors.sum(), counts.denied.sum(), measured]
+    [counts.calls.sum(), counts.errors.sum(), counts.denied.sum(), measured, counts.arguments.sum()]
 }
 
-fn plus(mut a: [u64; 4], b: [u64; 4]) -> [u64; 4] {
+fn plus(mut a: [u64; 5], b: [u64; 5]) -> [u64; 5] {
     a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
     a
 }
@@ -103,7 +110,13 @@ impl World {
             capacity,
             sysfs: PathBuf::new(),
             sys_enter: SysEnter::Auto,
-            features: Features { errors: true, denied: true, latency: true, io_uring: false },
+            features: Features {
+                errors: true,
+                denied: true,
+                latency: true,
+                io_uring: false,
+                arguments: crate::syscalls::ArgumentClasses::Security,
+            },
             hierarchies: CountedHierarchies { cgroup2: true, cgroup2_root: 1, v1: None },
         };
         let sizes = Sizes::new(&options, capacity);
@@ -118,19 +131,23 @@ impl World {
         let (cgroup, what) = match *op {
             Op::Call { cpu, cgroup, position, is_second } => {
                 programs.call(cpu, cgroup, position, is_second);
-                (cgroup, [1, 0, 0, 0])
+                (cgroup, [1, 0, 0, 0, 0])
             }
             Op::Fail { cpu, cgroup, position, errno } => {
                 programs.fail(cpu, cgroup, position, errno);
-                (cgroup, [0, 1, 0, 0])
+                (cgroup, [0, 1, 0, 0, 0])
             }
             Op::Refuse { cpu, cgroup, position } => {
                 programs.refuse(cpu, cgroup, position);
-                (cgroup, [0, 0, 1, 0])
+                (cgroup, [0, 0, 1, 0, 0])
             }
             Op::Time { cpu, cgroup, position } => {
                 programs.time(cpu, cgroup, position);
-                (cgroup, [0, 0, 0, 1])
+                (cgroup, [0, 0, 0, 1, 0])
+            }
+            Op::Classify { cpu, cgroup, position } => {
+                programs.classify(cpu, cgroup, position);
+                (cgroup, [0, 0, 0, 0, 1])
             }
             Op::Sample { ref retire, refuses_after, ref roots } => {
                 programs.refuses_after.set(refuses_after);
@@ -159,13 +176,13 @@ impl World {
     }
 
     /// Returns the totals of a cgroup.
-    fn totals(&self, cgroup: u64) -> [u64; 4] {
-        self.model.view().get(&named(cgroup).workload).map_or([0; 4], |totals| sums(&totals.counts))
+    fn totals(&self, cgroup: u64) -> [u64; 5] {
+        self.model.view().get(&named(cgroup).workload).map_or([0; 5], |totals| sums(&totals.counts))
     }
 
     /// Returns the totals of all cgroups, and what was counted in the remainder.
-    fn everything(&self, snapshot: &Snapshot) -> [u64; 4] {
-        let remainder = plus(sums(&snapshot.remainder), [0, 0, 0, snapshot.losses.histograms_full]);
+    fn everything(&self, snapshot: &Snapshot) -> [u64; 5] {
+        let remainder = plus(sums(&snapshot.remainder), [0, 0, 0, snapshot.losses.histograms_full, 0]);
         (1..=CGROUPS).map(|cgroup| self.totals(cgroup)).fold(remainder, plus)
     }
 }
@@ -190,7 +207,7 @@ proptest! {
             for (cgroup, before) in (1..=CGROUPS).zip(before) {
                 let totals = world.totals(cgroup);
                 let truth = world.truth.get(&cgroup).copied().unwrap_or_default();
-                for kind in 0..4 {
+                for kind in 0..5 {
                     prop_assert!(before[kind] <= totals[kind], "a total fell");
                     prop_assert!(totals[kind] <= truth[kind], "{cgroup} has calls that it did not make");
                 }
@@ -198,7 +215,7 @@ proptest! {
         }
         let all: Vec<u64> = (1..=CGROUPS).collect();
         let snapshot = world.sample(&all, &[]);
-        let truth = world.truth.values().copied().fold([0; 4], plus);
+        let truth = world.truth.values().copied().fold([0; 5], plus);
         prop_assert_eq!(world.everything(&snapshot), truth);
     }
 

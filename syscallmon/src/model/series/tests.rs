@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::syscalls::Errno;
+use crate::{snapshot::ArgumentKey, syscalls::Errno};
 
 fn granularity() -> impl Strategy<Value = Granularity> {
     prop::sample::select(vec![Granularity::Name, Granularity::Set, Granularity::None])
@@ -40,6 +40,13 @@ fn counts() -> impl Strategy<Value = Counts> {
                     .collect(),
                 denied: denials.into_iter().collect(),
                 durations: [(call, durations)].into_iter().collect(),
+                arguments: [
+                    (ArgumentKey::Of(call), made),
+                    (ArgumentKey::Denied(call), denied),
+                    (ArgumentKey::Other, other),
+                ]
+                .into_iter()
+                .collect(),
             });
         }
         all
@@ -103,7 +110,7 @@ proptest! {
     #[test]
     fn series_are_counted_as_they_are_exported(layout in layout(), counts in counts()) {
         let calls = layout.calls(&counts).len() + layout.container_init(&counts).len();
-        let scalars = calls + layout.errors(&counts).len() + layout.denied(&counts).len();
+        let scalars = calls + layout.errors(&counts).len() + layout.denied(&counts).len() + counts.arguments.len();
         let histograms = layout.count(&counts) - scalars;
         // Those of several ABIs are one series, and counted as several.
         let exported = layout.durations(&counts, &CallTable::x86_64()).len();

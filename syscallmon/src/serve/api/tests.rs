@@ -32,7 +32,7 @@ use crate::{
     kernel::{Probe, ProbeStatus},
     model::Model,
     process::{Ancestor, Process, ProcessTree},
-    snapshot::{Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
+    snapshot::{ArgumentKey, Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot, SortedCounts},
     syscalls::{Call, CallId, CallTable, Errno},
     view::{FixedFacts, RecordedFirstCall, testing::Owned},
     workload::{ResolvedWorkload, Workload},
@@ -83,6 +83,11 @@ fn violation(path: &str, call: Call, seconds: u64) -> Violation {
     }
 }
 
+/// Counts of a class of arguments, in every way.
+fn arguments(class: CallId) -> SortedCounts<ArgumentKey> {
+    [(ArgumentKey::Of(class), 2), (ArgumentKey::Denied(class), 1), (ArgumentKey::Other, 1)].into_iter().collect()
+}
+
 /// A view with each field that an answer can have. There are 5 workloads with 3 calls each, and 5 violations, each an
 /// incident.
 fn view() -> View {
@@ -97,6 +102,7 @@ fn view() -> View {
         errors: [(ErrorKey::Of(openat, Errno::new(2)), 2), (ErrorKey::Other, 1)].into_iter().collect(),
         denied: [(DeniedKey::Of(read), 1), (DeniedKey::Unsupported(openat), 1)].into_iter().collect(),
         durations: [(read, took)].into_iter().collect(),
+        arguments: arguments(id("x86_64", "socket(AF_ALG)")),
     };
     let counts = Arc::new(counts);
     let slot = |slot: u32| SlotCounts { slot, cgroup_id: slot.into(), counts: Arc::clone(&counts) };
@@ -106,7 +112,11 @@ fn view() -> View {
     model.born(1, Instant::now());
     model.apply(&snapshot, Instant::now(), |id| Some(named(&format!("/{id}"))));
     for seconds in 1..=5 {
-        let call = if seconds == 5 { Call { abi: "io_uring", syscall: "readv" } } else { calls.call(openat) };
+        let call = match seconds {
+            4 => calls.call(id("x86_64", "socket(AF_ALG)")),
+            5 => Call { abi: "io_uring", syscall: "readv" },
+            _ => calls.call(openat),
+        };
         let violation = violation(&format!("/{seconds}"), call, seconds);
         incidents.join(violation.clone(), true, Instant::now());
         violations.first(violation, Instant::now());
@@ -115,7 +125,8 @@ fn view() -> View {
         time: MOMENT,
         workload: named("/1").workload,
         abi: "x86_64",
-        syscall: "read",
+        syscall: "socket",
+        argument: "AF_ALG",
         number: 0,
         denied: false,
         process: process(),

@@ -46,7 +46,9 @@ impl ViolationsQuery {
         let Self { policy, severity, syscall, first_seen_since, since, .. } = self;
         policy.as_ref().is_none_or(|policy| *policy == *violation.policy)
             && severity.is_none_or(|severity| severity == violation.severity)
-            && syscall.as_ref().is_none_or(|syscall| syscall == violation.call.syscall)
+            && syscall
+                .as_ref()
+                .is_none_or(|syscall| syscall == violation.call.syscall || syscall == violation.call.name())
             && first_seen_since.is_none_or(|Since(since)| violation.time >= since)
             && since.is_none_or(|Since(since)| violation.last_seen >= since)
             && selection.has(&violation.metadata)

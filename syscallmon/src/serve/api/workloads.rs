@@ -2,7 +2,7 @@
 //!
 //! Answers have the envelope of Prometheus' own API: `{"status": "success", "data": ...}`.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::{Path, Query, State as Extract, rejection::QueryRejection},
@@ -20,7 +20,7 @@ use crate::{
     kernel::ProbeStatus,
     model::Totals,
     serve::{Site, exposition::workload_series::denied_call},
-    snapshot::{Bound, Durations, ErrorKey, Losses, SortedCounts},
+    snapshot::{ArgumentKey, Bound, Durations, ErrorKey, Losses, SortedCounts},
     stable_id::StableId,
     syscalls::{Call, CallId, IO_URING},
     view::{RATE_STEP, RecordedFirstCall, Sums, View},
@@ -136,6 +136,8 @@ struct DetailsEntry {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     denied: Vec<DeniedEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    arguments: Vec<ArgumentEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     durations: Vec<DurationEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     io_uring: Vec<OperationEntry>,
@@ -155,6 +157,19 @@ struct DeniedEntry {
     syscall: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<&'static str>,
+    denied: u64,
+}
+
+/// Calls with arguments of one class.
+#[derive(Serialize)]
+struct ArgumentEntry {
+    abi: &'static str,
+    syscall: &'static str,
+    argument: &'static str,
+    /// Those that entered the kernel.
+    calls: u64,
+    /// Those that seccomp denied.
+    #[serde(skip_serializing_if = "is_zero")]
     denied: u64,
 }
 
@@ -259,7 +274,7 @@ fn chosen<'a>(view: &'a View, query: &WorkloadsQuery, selection: &Selection) -> 
     chosen.retain(|(id, ..)| query.cursor.is_none_or(|Cursor(last)| *id > last));
     match query.sort {
         Sort::Id => chosen.sort_unstable_by_key(|(id, ..)| *id),
-        Sort::Calls => chosen.sort_by_cached_key(|(_, _, totals)| std::cmp::Reverse(totals.counts.calls.sum())),
+        Sort::Calls => chosen.sort_by_cached_key(|(_, _, totals)| Reverse(totals.counts.calls.sum())),
     }
     (head, chosen)
 }
@@ -323,9 +338,33 @@ fn details(view: &View, totals: &Totals) -> DetailsEntry {
         syscalls: calls.into_iter().map(call).collect(),
         errors: most_first(&totals.counts.errors, failure).map(error).collect(),
         denied: most_first(&totals.counts.denied, |denial| denied_call(&view.facts, denial)).map(denied).collect(),
+        arguments: arguments(view, totals),
         durations: totals.counts.durations.iter().map(|(call, durations)| duration(view, call, durations)).collect(),
         io_uring: operations.into_iter().map(operation).collect(),
     }
+}
+
+/// Returns the classes of arguments, the most frequent first.
+fn arguments(view: &View, totals: &Totals) -> Vec<ArgumentEntry> {
+    let mut by_class = BTreeMap::<Call, (u64, u64)>::new();
+    for (class, &count) in totals.counts.arguments.iter() {
+        match class {
+            ArgumentKey::Of(class) => by_class.entry(view.facts.calls.call(class)).or_default().0 += count,
+            ArgumentKey::Denied(class) => by_class.entry(view.facts.calls.call(class)).or_default().1 += count,
+            ArgumentKey::Other => {
+                by_class.entry(Call { abi: REMAINDER, syscall: REMAINDER }).or_default().0 += count;
+            }
+        }
+    }
+    let mut entries: Vec<ArgumentEntry> = by_class
+        .into_iter()
+        .map(|(call, (calls, denied))| {
+            let argument = if call.abi == REMAINDER { REMAINDER } else { call.argument() };
+            ArgumentEntry { abi: call.abi, syscall: call.name(), argument, calls, denied }
+        })
+        .collect();
+    entries.sort_by_key(|entry| Reverse(entry.calls + entry.denied));
+    entries
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
@@ -351,6 +390,6 @@ pub(in crate::serve) fn most_first<K: Ord + Copy, N>(
     name: impl Fn(K) -> N,
 ) -> std::vec::IntoIter<(N, u64)> {
     let mut sorted: Vec<(K, u64)> = counts.iter().map(|(key, &count)| (key, count)).collect();
-    sorted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    sorted.sort_by_key(|&(_, count)| Reverse(count));
     sorted.into_iter().map(|(key, count)| (name(key), count)).collect::<Vec<_>>().into_iter()
 }

@@ -23,7 +23,7 @@ use crate::{
     engine::Tunables,
     model::Model,
     process::{Ancestor, Process, ProcessTree, is_obeyed},
-    snapshot::{Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
+    snapshot::{ArgumentKey, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
     syscalls::{Call, CallTable, Errno},
     view::{FixedFacts, RecordedFirstCall, testing::Owned},
     workload::{ResolvedWorkload, Workload},
@@ -80,13 +80,14 @@ fn violation(call: Call) -> Violation {
 /// A view with this many workloads. Each made `openat` once more often than the one before.
 fn view(workloads: u32) -> View {
     let calls = CallTable::x86_64();
-    let [openat, mount] = ["openat", "mount"].map(|name| calls.id("x86_64", name).unwrap());
+    let [openat, mount, bind] = ["openat", "mount", "mount(MS_BIND)"].map(|name| calls.id("x86_64", name).unwrap());
     let mut took = Durations { sum_ns: 2_000_000, ..Durations::default() };
     took.buckets[3] = 1;
     let counts = |number: u32| Counts {
         calls: [(openat, u64::from(number)), (mount, 1)].into_iter().collect(),
         errors: [(ErrorKey::Of(openat, Errno::new(2)), 2), (ErrorKey::Other, 1)].into_iter().collect(),
         denied: [(DeniedKey::Of(mount), 1)].into_iter().collect(),
+        arguments: [(ArgumentKey::Of(bind), 1), (ArgumentKey::Denied(bind), 1)].into_iter().collect(),
         durations: [(openat, took)].into_iter().collect(),
         ..Counts::default()
     };
@@ -102,6 +103,7 @@ fn view(workloads: u32) -> View {
         workload: named(0).workload,
         abi: "x86_64",
         syscall: "mount",
+        argument: "",
         number: 165,
         denied: false,
         process: process(),
@@ -253,9 +255,14 @@ async fn an_incident_says_who_did_what_why_and_what_to_do() {
         assert!(html.contains(part), "{part}: {html}");
     }
     let workload = page(&router, &link(&html, "/workload/")).await;
-    for part in
-        ["ENOENT 2", "2.00 ms", "unexpected</a>", "Policy <b><bdi>web</bdi></b>", "/api/v1/profile?match=cgroup%3D"]
-    {
+    for part in [
+        "ENOENT 2",
+        "2.00 ms",
+        "mount(MS_BIND)",
+        "unexpected</a>",
+        "Policy <b><bdi>web</bdi></b>",
+        "/api/v1/profile?match=cgroup%3D",
+    ] {
         assert!(workload.contains(part), "{part}: {workload}");
     }
 }

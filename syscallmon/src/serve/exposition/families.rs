@@ -50,6 +50,9 @@ pub(in crate::serve) enum SeriesSource {
 /// says, and `abi`.
 const CALLS: &[&str] = &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi"];
 
+/// The same with the class of arguments. It has no sets.
+const ARGUMENTS: &[&str] = &["namespace", "pod", "container", "cgroup", "syscall", "abi", "argument"];
+
 /// Every family that syscallmon exports of its own; `process_*` come from the prometheus crate.
 pub const FAMILIES: &[Family] = &[
     Family {
@@ -81,6 +84,20 @@ pub const FAMILIES: &[Family] = &[
         series: SeriesSource::PerWorkload(workload_series::syscalls_denied_total),
     },
     Family {
+        name: "syscallmon_syscall_arguments_total",
+        kind: MetricType::COUNTER,
+        labels: ARGUMENTS,
+        help: "System calls that entered the kernel, by the class of their arguments, for calls that have classes.",
+        series: SeriesSource::PerWorkload(workload_series::syscall_arguments_total),
+    },
+    Family {
+        name: "syscallmon_syscall_arguments_denied_total",
+        kind: MetricType::COUNTER,
+        labels: ARGUMENTS,
+        help: "System calls that seccomp denied, other than with ENOSYS, by the class of their arguments.",
+        series: SeriesSource::PerWorkload(workload_series::syscall_arguments_denied_total),
+    },
+    Family {
         name: "syscallmon_syscall_duration_seconds",
         kind: MetricType::HISTOGRAM,
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "set"],
@@ -97,7 +114,7 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "syscallmon_unexpected_syscalls_total",
         kind: MetricType::COUNTER,
-        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "policy", "severity"],
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "policy", "severity", "argument"],
         help: "System calls, denied calls and io_uring operations (abi io_uring) that the policy of the workload does not expect.",
         series: SeriesSource::AllWorkloads(workload_series::unexpected_syscalls_total),
     },
@@ -211,6 +228,13 @@ pub const FAMILIES: &[Family] = &[
         labels: &[],
         help: "Memory of the kernel's tables, as accounted by the kernel.",
         series: SeriesSource::Host(|view, samples| samples.add(&[], view.facts.kernel_memory_bytes as f64)),
+    },
+    Family {
+        name: "syscallmon_arguments_counted",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "1 if arguments are counted by class, so that policies judge them; 0 if policies judge numbers only.",
+        series: SeriesSource::Host(|view, samples| samples.add(&[], f64::from(u8::from(view.facts.knows_arguments)))),
     },
     Family {
         name: "syscallmon_workloads",

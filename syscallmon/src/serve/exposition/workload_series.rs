@@ -11,7 +11,7 @@ use super::encode::{
 use crate::{
     detect::ViolationKey,
     model::Totals,
-    snapshot::{DeniedKey, ErrorKey, SortedCounts},
+    snapshot::{ArgumentKey, DeniedKey, ErrorKey, SortedCounts},
     syscalls::{Call, CallId, IO_URING},
     view::{FixedFacts, View},
     workload::{REMAINDER, Workload},
@@ -124,6 +124,41 @@ pub(in crate::serve) fn denied_call(facts: &FixedFacts, denial: DeniedKey) -> (C
     }
 }
 
+pub(in crate::serve) fn syscall_arguments_total(workload: &WorkloadToWrite<'_>, series: &mut SeriesTextWriter<'_>) {
+    let class = |class| match class {
+        ArgumentKey::Of(class) => Some(workload.facts.calls.call(class)),
+        ArgumentKey::Other => Some(Call { abi: REMAINDER, syscall: REMAINDER }),
+        ArgumentKey::Denied(_) => None,
+    };
+    by_argument(workload, class, series);
+}
+
+pub(in crate::serve) fn syscall_arguments_denied_total(
+    workload: &WorkloadToWrite<'_>,
+    series: &mut SeriesTextWriter<'_>,
+) {
+    let class = |class| match class {
+        ArgumentKey::Denied(class) => Some(workload.facts.calls.call(class)),
+        ArgumentKey::Of(_) | ArgumentKey::Other => None,
+    };
+    by_argument(workload, class, series);
+}
+
+/// Writes the classes of arguments that `call` returns.
+fn by_argument(
+    workload: &WorkloadToWrite<'_>,
+    call: impl Fn(ArgumentKey) -> Option<Call>,
+    series: &mut SeriesTextWriter<'_>,
+) {
+    let created = workload.created();
+    for (class, &calls) in workload.totals.counts.arguments.iter() {
+        let Some(call) = call(class) else { continue };
+        let argument = if call.abi == REMAINDER { REMAINDER } else { call.argument() };
+        let labels = [("syscall", call.name()), ("abi", call.abi), ("argument", argument)];
+        series.value(&workload.labels, &labels, calls, created);
+    }
+}
+
 pub(in crate::serve) fn syscall_duration_seconds(workload: &WorkloadToWrite<'_>, series: &mut SeriesTextWriter<'_>) {
     let created = workload.created();
     for (label, durations) in workload.facts.layout.durations(&workload.totals.counts, &workload.facts.calls).iter() {
@@ -145,9 +180,17 @@ pub(in crate::serve) fn workload_info(workload: &WorkloadToWrite<'_>, series: &m
 
 pub(in crate::serve) fn unexpected_syscalls_total(view: &View, series: &mut SeriesTextWriter<'_>) {
     for (ViolationKey { workload, call, policy, severity }, &count) in view.violations.counts.iter() {
-        let Call { abi, syscall } = view.facts.calls.call(*call);
+        let call = view.facts.calls.call(*call);
         let created = view.model.get(workload).and_then(|totals| totals.created());
-        let labels = [("syscall", syscall), ("abi", abi), ("policy", policy), ("severity", severity.name())];
-        series.value(&labels_of(workload), &labels, count, view.facts.created(created).map(Timestamp::from));
+        let labels = [
+            ("syscall", call.name()),
+            ("abi", call.abi),
+            ("policy", policy),
+            ("severity", severity.name()),
+            ("argument", call.argument()),
+        ];
+        // A label without a value is none.
+        let labels = if call.argument().is_empty() { &labels[..4] } else { &labels[..] };
+        series.value(&labels_of(workload), labels, count, view.facts.created(created).map(Timestamp::from));
     }
 }

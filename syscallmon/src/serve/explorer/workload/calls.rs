@@ -18,7 +18,7 @@ use crate::{
         },
         exposition::workload_series::denied_call,
     },
-    snapshot::ErrorKey,
+    snapshot::{ArgumentKey, ErrorKey},
     stable_id::StableId,
     syscalls::Call,
     view::View,
@@ -114,6 +114,13 @@ impl<'a> Calls<'a> {
         }
         for (denial, &number) in counts.denied.iter() {
             all.at(denied_call(&view.facts, denial).0).denied += number;
+        }
+        for (class, &number) in counts.arguments.iter() {
+            match class {
+                ArgumentKey::Of(class) => all.at(table.call(class)).calls += number,
+                ArgumentKey::Denied(class) => all.at(table.call(class)).denied += number,
+                ArgumentKey::Other => all.at(Call { abi: REMAINDER, syscall: REMAINDER }).calls += number,
+            }
         }
         for (id, durations) in counts.durations.iter() {
             let mean = durations.sum_ns.checked_div(durations.count());

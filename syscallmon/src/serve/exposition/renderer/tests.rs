@@ -19,7 +19,7 @@ use crate::{
     detect::{Baselines, Learn, PolicyUsage, Reason, Severity, Violation, Violations},
     kernel::{Probe, ProbeStatus},
     model::{Granularities, Granularity, Model, SeriesLayout},
-    snapshot::{Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
+    snapshot::{ArgumentKey, Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
     syscalls::{Call, CallId, CallTable, Errno},
     view::{FixedFacts, SnapshotInfo},
     workload::{Labels, MetadataCache, ResolvedWorkload, Workload, providers::ProviderName},
@@ -39,12 +39,16 @@ fn view(cgroup: &str) -> View {
     let mut took = Durations { sum_ns: 20_000_000, ..Durations::default() };
     (took.buckets[14], took.buckets[25]) = (2, 1);
     let openat = calls.named("openat").next().unwrap();
+    let algorithm = calls.id("ia32", "socket(AF_ALG)").unwrap();
     let counts = Counts {
         container_init: [(openat, 1)].into_iter().collect(),
         calls: (0..500).map(|call| (CallId(call), if call < 3 { 2 } else { 1 })).collect(),
         errors: [(ErrorKey::Of(openat, Errno::new(2)), 5000), (ErrorKey::Other, 7)].into_iter().collect(),
         denied: [(DeniedKey::Of(openat), 777)].into_iter().collect(),
         durations: calls.named("read").map(|call| (call, took)).collect(),
+        arguments: [(ArgumentKey::Of(algorithm), 3), (ArgumentKey::Denied(algorithm), 4), (ArgumentKey::Other, 5)]
+            .into_iter()
+            .collect(),
     };
     let snapshot =
         Snapshot { slots: vec![SlotCounts { slot: 1, cgroup_id: 7, counts: counts.into() }], ..Snapshot::default() };
@@ -129,6 +133,9 @@ fn every_signal_has_its_series() {
         r#"syscallmon_syscall_errors_total{cgroup="/a",syscall="openat",abi="x86_64",errno="ENOENT"} 5000"#,
         r#"syscallmon_syscall_errors_total{cgroup="/a",syscall="(remainder)",abi="(remainder)",errno="(remainder)"} 7"#,
         r#"syscallmon_syscalls_denied_total{cgroup="/a",syscall="openat",abi="x86_64"} 777"#,
+        r#"syscallmon_syscall_arguments_total{cgroup="/a",syscall="socket",abi="ia32",argument="AF_ALG"} 3"#,
+        r#"syscallmon_syscall_arguments_total{cgroup="/a",syscall="(remainder)",abi="(remainder)",argument="(remainder)"} 5"#,
+        r#"syscallmon_syscall_arguments_denied_total{cgroup="/a",syscall="socket",abi="ia32",argument="AF_ALG"} 4"#,
         r#"syscallmon_unexpected_syscalls_total{cgroup="/a",syscall="openat",abi="x86_64",policy="web",severity="critical"} 5"#,
         // Three calls in each of two ABIs and x32.
         r#"syscallmon_syscall_duration_seconds_bucket{cgroup="/a",syscall="read",le="0.004096"} 0"#,
@@ -207,6 +214,13 @@ fn gzip_is_the_same_text() {
     assert_eq!(unzipped, exposition.plain());
 }
 
+/// Returns any class of arguments.
+fn class_of(call: CallId) -> CallId {
+    let table = CallTable::x86_64();
+    let mut classes = table.all().filter(|(id, _)| table.is_class(*id)).skip(usize::from(call.0));
+    classes.next().map_or(call, |(id, _)| id)
+}
+
 /// Calls of a cgroup, and whether it was removed.
 #[derive(Clone, Debug)]
 struct Change {
@@ -232,6 +246,7 @@ impl Change {
             errors: failed.map(|failure| (failure, self.fails)).collect(),
             denied: denied.map(|denial| (denial, self.denied)).collect(),
             durations: ids.iter().map(|&call| (call, took)).collect(),
+            arguments: ids.iter().map(|&call| (ArgumentKey::Of(class_of(call)), self.denied)).collect(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     detect::ViolationKey,
     serve::exposition::workload_series::denied_call,
-    snapshot::{Bound, Counts, Durations, ErrorKey, SortedCounts},
+    snapshot::{ArgumentKey, Bound, Counts, Durations, ErrorKey, SortedCounts},
     syscalls::{IO_URING, sets},
     workload::REMAINDER,
 };
@@ -36,6 +36,12 @@ fn family(view: &View, row: &Family) -> MetricFamily {
         }
         "syscallmon_syscall_errors_total" => syscall_errors_total,
         "syscallmon_syscalls_denied_total" => syscalls_denied_total,
+        "syscallmon_syscall_arguments_total" => |view, metrics| {
+            syscall_arguments(view, metrics, |class| !matches!(class, ArgumentKey::Denied(_)));
+        },
+        "syscallmon_syscall_arguments_denied_total" => |view, metrics| {
+            syscall_arguments(view, metrics, |class| matches!(class, ArgumentKey::Denied(_)));
+        },
         "syscallmon_syscall_duration_seconds" => syscall_duration_seconds,
         "syscallmon_io_uring_requests_total" => io_uring_requests_total,
         "syscallmon_unexpected_syscalls_total" => unexpected_syscalls_total,
@@ -146,7 +152,9 @@ fn syscalls_total(view: &View, samples: &mut Vec<Metric>, of: fn(&Counts) -> &So
 fn unexpected_syscalls_total(view: &View, samples: &mut Vec<Metric>) {
     for (ViolationKey { workload, call, policy, severity }, count) in view.violations.counts.iter() {
         let call = view.facts.calls.call(*call);
-        let labels = [("syscall", call.syscall), ("abi", call.abi), ("policy", policy), ("severity", severity.name())];
+        let mut labels =
+            vec![("syscall", call.name()), ("abi", call.abi), ("policy", policy), ("severity", severity.name())];
+        labels.extend((call.argument() != "").then_some(("argument", call.argument())));
         add(samples, workload, &labels, *count as f64);
     }
 }
@@ -187,6 +195,22 @@ fn syscalls_denied_total(view: &View, samples: &mut Vec<Metric>) {
         };
         let denied = totals.counts.denied.iter();
         add_sums(samples, workload, denied.map(|(denial, attempts)| (labels(denial), attempts)));
+    }
+}
+
+fn syscall_arguments(view: &View, samples: &mut Vec<Metric>, is_exported: fn(ArgumentKey) -> bool) {
+    for (workload, totals) in view.model.workloads() {
+        for (class, &count) in totals.counts.arguments.iter().filter(|&(class, _)| is_exported(class)) {
+            let (syscall, abi, argument) = match class {
+                ArgumentKey::Of(class) | ArgumentKey::Denied(class) => {
+                    let Call { abi, syscall } = view.facts.calls.call(class);
+                    let (name, argument) = syscall.trim_end_matches(')').split_once('(').unwrap();
+                    (name, abi, argument)
+                }
+                ArgumentKey::Other => (REMAINDER, REMAINDER, REMAINDER),
+            };
+            add(samples, workload, &[("syscall", syscall), ("abi", abi), ("argument", argument)], count as f64);
+        }
     }
 }
 
