@@ -108,10 +108,11 @@ fn once_prints_an_exposition_and_ends() {
 fn the_kernel_s_tables_keep_to_their_budget() {
     let cpus = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
     let cpus: u64 = cpus.trim().rsplit(['-', ',']).next().unwrap().parse::<u64>().unwrap() + 1;
-    let budgets: [(&[&str], u64, u64); 3] = [
-        (&["--probe.errors=false", "--probe.denied=false"], 512 << 10, 10 << 20),
-        (&[], 512 << 10, 17 << 20),
-        (&["--probe.latency=true"], 1 << 20, 18 << 20),
+    let budgets: [(&[&str], u64, u64); 4] = [
+        (&["--probe.errors=false", "--probe.denied=false", "--probe.arguments=none"], 512 << 10, 10 << 20),
+        (&["--probe.arguments=none"], 512 << 10, 17 << 20),
+        (&[], 512 << 10, (17 << 20) + (512 << 10)),
+        (&["--probe.latency=true"], 1 << 20, (18 << 20) + (512 << 10)),
     ];
     for (flags, per_cpu, rest) in budgets {
         let memory = Daemon::start(flags).scrape().value("syscallmon_kernel_memory_bytes").unwrap();

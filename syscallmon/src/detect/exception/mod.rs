@@ -13,7 +13,11 @@ use serde::Serialize;
 
 use self::selector::Selector;
 use super::{BUILT_IN, BaselineKey, policy::BUILT_IN_ORIGIN};
-use crate::{process::printable, syscalls::UNKNOWN, workload::Labels};
+use crate::{
+    process::printable,
+    syscalls::{UNKNOWN, split_argument},
+    workload::Labels,
+};
 
 /// Maximum length of the name of a new policy, without what makes it unique. Names of policies have at most 63.
 const MAX_NAME: usize = 40;
@@ -128,6 +132,16 @@ pub fn exceptions(violations: &[ReportedCall], policies: &[PolicyInForce]) -> Re
     Ok(exceptions)
 }
 
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Whether a text has the form of `socket`, or of `socket(AF_INET,SOCK_RAW)`.
+fn is_call_or_class(text: &str) -> bool {
+    let (call, argument) = split_argument(text);
+    is_word(call) && (argument.is_empty() || argument.split(['|', ',']).all(is_word))
+}
+
 fn numbered(name: &str, number: usize) -> String {
     if number == 1 { name.to_owned() } else { format!("{name}-{number}") }
 }
@@ -141,9 +155,7 @@ fn exception(violation: &ReportedCall, policies: &[PolicyInForce]) -> Result<Exc
         return Err(ExceptionError::Unnamed { id: id.clone() });
     };
     let call = format!("{abi}:{syscall}");
-    let is_word =
-        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if !is_word(abi) || !is_word(syscall) {
+    if !is_word(abi) || !is_call_or_class(syscall) {
         return Err(ExceptionError::NotACall { id: id.clone() });
     }
     let kind = BaselineKey::of(metadata);

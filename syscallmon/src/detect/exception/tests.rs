@@ -91,6 +91,19 @@ fn a_call_of_the_built_in_policy_is_allowed_by_a_new_policy_that_extends_it() {
 }
 
 #[test]
+fn a_class_of_arguments_is_allowed_and_no_other_of_its_call() {
+    let table = CallTable::x86_64();
+    for class in ["socket(AF_ALG)", "socket(AF_INET,SOCK_RAW)", "mmap(PROT_WRITE|PROT_EXEC)"] {
+        let text = printed(&of("web", "not_allowed", &[("x86_64", class)]), OWN);
+        let (policies, metadata) = (policies(&format!("{OWN}{text}")), metadata(&POD));
+        let policy = policies.of(&metadata).unwrap();
+        let is_expected = |name| policy.judge(&metadata, table.id("x86_64", name).unwrap(), None).is_none();
+        let allowed = [class, "socket(AF_VSOCK)", "mprotect(PROT_WRITE|PROT_EXEC)"].map(is_expected);
+        assert_eq!(allowed, [true, false, false], "{class}: {text}");
+    }
+}
+
+#[test]
 fn a_call_of_an_own_policy_is_an_exception_of_it() {
     let text = printed(&of("web", "not_allowed", &[("x86_64", "mount")]), OWN);
     let expected = "# shop/Deployment/web/httpd: x86_64:mount. Violation 0000000000000000.\n\
@@ -119,8 +132,10 @@ fn what_cannot_be_allowed_is_an_error_that_says_why() {
     let mut nobody = of("web", "not_allowed", &[("x86_64", "mount")]);
     nobody[0].metadata = Labels::default();
     assert!(error(&nobody, OWN).contains("not known by name"));
-    let hostile = of("web", "not_allowed", &[("x86_64", "mount\"]\n    deny: []")]);
-    assert!(error(&hostile, OWN).contains("no policy can name its call"));
+    for hostile in ["mount\"]\n    deny: []", "socket(\"]", "socket(AF_ALG,)", "socket()", "(AF_ALG)", "socket(AF_ALG"] {
+        let hostile = of("web", "not_allowed", &[("x86_64", hostile)]);
+        assert!(error(&hostile, OWN).contains("no policy can name its call"), "{hostile:?}");
+    }
 }
 
 #[test]

@@ -115,6 +115,33 @@ fn calls_of_a_pod_without_owner_are_judged_at_once_and_anew_when_it_is_known() {
     assert_eq!(scene.unexpected(), [by("shop", "execve", 1), by("shop", "mount", 3)], "each is counted once");
 }
 
+/// Calls are judged by their owner's policy, without learning.
+const OF_OWNER: &str = "[{name: owned, match: [{owner: web}], allow: [read]}]";
+
+#[test]
+fn calls_of_an_idle_container_are_judged_anew_when_its_owner_becomes_known_after_all() {
+    let mut scene = Scene::new(OF_OWNER);
+    scene.make(&named(None), &[("mount", 2), ("write", 1)]);
+    scene.tick();
+    assert_eq!(scene.unexpected(), [by("runtime-default", "mount", 2)]);
+    scene.tell_owner();
+    scene.tick();
+    assert_eq!(scene.unexpected(), [by("owned", "mount", 2), by("owned", "write", 1)]);
+}
+
+#[test]
+fn other_policies_judge_an_idle_container_anew_when_its_owner_becomes_known_after_all() {
+    let mut scene = Scene::new("[]");
+    scene.make(&named(None), &[("mount", 2), ("write", 1)]);
+    scene.tick();
+    scene.detector.set_policies(Arc::new(parsed(OF_OWNER, true)));
+    scene.tick();
+    assert_eq!(scene.unexpected(), [by("runtime-default", "mount", 2)]);
+    scene.tell_owner();
+    scene.tick();
+    assert_eq!(scene.unexpected(), [by("owned", "mount", 2), by("owned", "write", 1)]);
+}
+
 #[test]
 fn a_container_that_is_gone_is_judged_when_its_owner_is_known() {
     let mut scene = Scene::without_kubernetes(&["read"]);
