@@ -24,6 +24,17 @@ pub(crate) fn syscallmon() -> Command {
     Command::new(binary())
 }
 
+/// Returns a command that listens on a free port, with these flags. If they do not say where its state is, it has none:
+/// baselines on this host would be those of others.
+fn run(flags: &[&str]) -> Command {
+    let mut command = syscallmon();
+    command.arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags);
+    if !flags.iter().any(|flag| flag.starts_with("--state.directory") || flag.starts_with("--config")) {
+        command.args(["--state.directory", "/nonexistent/syscallmon"]);
+    }
+    command
+}
+
 /// Daemons with small tables need the host alone, because cgroups of other tests would fill the tables.
 ///
 /// A test may start a second daemon while another test waits to be alone. So claims that are shared are recursive: with
@@ -55,12 +66,12 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts one with these flags, on a free port, and waits until it is ready.
     pub(crate) fn start(flags: &[&str]) -> Self {
-        Self::start_command(syscallmon().arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
+        Self::start_command(&mut run(flags))
     }
 
     /// Starts one while no other test has a daemon: for small tables, and for tests that fill the tables of others.
     pub(crate) fn start_alone(flags: &[&str]) -> Self {
-        Self::start_command_alone(syscallmon().arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
+        Self::start_command_alone(&mut run(flags))
     }
 
     /// Does the same by a command that must listen on a free port.
@@ -82,8 +93,7 @@ impl Daemon {
     /// Starts one with TLS. Waits until it is bound; clients wait for the rest.
     pub(crate) fn start_with_tls(flags: &[&str]) -> Self {
         let claim = Claim::Shared(HOST.read_recursive());
-        let mut command = syscallmon();
-        Self::start_until_bound(claim, command.arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
+        Self::start_until_bound(claim, &mut run(flags))
     }
 
     fn start_until_bound(claim: Claim, command: &mut Command) -> Self {
