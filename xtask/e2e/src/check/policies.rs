@@ -36,16 +36,25 @@ const OPTIONS: [&str; 4] = [
 const LEARNING: &str =
     "policies: [{name: learned, match: [{namespace: learned}], learn: {quiet_for: 5s, at_least: 10s}}]\n";
 
-/// Attempts in a container, by their names in the program [`OFFENDER`]: the call and its ABI.
-const ATTEMPTS: [(&str, &str, &str); 7] = [
-    ("unshare", "unshare", "x86_64"),
-    ("mount", "mount", "x86_64"),
-    ("ptrace", "ptrace", "x86_64"),
-    ("bpf", "bpf", "x86_64"),
+/// Attempts in a container, by their names in the program [`OFFENDER`]: the call or class of arguments, and its ABI.
+const ATTEMPTS: [(&str, &str, &str); 14] = [
+    ("unshare", "unshare(other)", "x86_64"),
+    ("unshare_user", "unshare(CLONE_NEWUSER)", "x86_64"),
+    ("clone_user", "clone(CLONE_NEWUSER)", "x86_64"),
+    ("clone3_user", "clone3(CLONE_NEWUSER)", "x86_64"),
+    ("mount", "mount(MS_BIND)", "x86_64"),
+    ("ptrace", "ptrace(other)", "x86_64"),
+    ("bpf", "bpf(other)", "x86_64"),
+    ("socket_alg", "socket(AF_ALG)", "x86_64"),
+    ("socket_vsock", "socket(AF_VSOCK)", "x86_64"),
+    ("personality", "personality(ADDR_NO_RANDOMIZE)", "x86_64"),
+    ("tiocsti", "ioctl(TIOCSTI)", "x86_64"),
     ("int80", "getpid", "ia32"),
     ("unknown", "unknown", "x86_64"),
     ("io_uring", "openat", "io_uring"),
 ];
+/// What the attempt `setns` is reported as.
+const SETNS: &str = "setns(any)";
 const REPEATS: u64 = 100_000;
 const FLOOD: Duration = Duration::from_secs(10);
 /// Number of cgroups that the flooding container has inside its cgroup.
@@ -181,9 +190,9 @@ impl Scene<'_> {
     }
 
     fn attempts(&self, nginx: &Running) -> Result<()> {
-        for (attempt, syscall, abi) in ATTEMPTS {
+        for (attempt, call, abi) in ATTEMPTS {
             self.run(nginx, &[attempt])?;
-            let is_it = |violation: &&Value| violation["syscall"] == syscall && violation["abi"] == abi;
+            let is_it = |violation: &&Value| call_of(violation) == call && violation["abi"] == abi;
             let reported =
                 wait_for(attempt, TIMEOUT, || Ok(self.violations(&nginx.name)?.iter().find(is_it).cloned()))?;
             let process = &reported["process"];
@@ -202,15 +211,18 @@ impl Scene<'_> {
                 Ok(calls.iter().any(|call| is_it(&call)).then_some(calls))
             })?;
             ensure!(lines.iter().filter(|line| is_it(line)).count() == 1, "{attempt} has not one line: {lines:#?}");
-            let labels = format!(r#"pod="{}",syscall="{syscall}",abi="{abi}",policy="runtime-default""#, nginx.name);
+            let (syscall, argument) = call.trim_end_matches(')').split_once('(').unwrap_or((call, ""));
+            let argument = if argument.is_empty() { String::new() } else { format!(r#",argument="{argument}""#) };
+            let labels =
+                format!(r#"pod="{}",syscall="{syscall}",abi="{abi}",policy="runtime-default"{argument}"#, nginx.name);
             self.exporter.expect_count(&format!("syscallmon_unexpected_syscalls_total{{{labels}}}"), 1)?;
         }
         // The call that creates a ring is unexpected, too. No other call is reported.
         let more = ["io_uring_setup", "io_uring_enter"];
         for reported in self.violations(&nginx.name)? {
-            let is_meant =
-                ATTEMPTS.iter().any(|(_, call, abi)| reported["syscall"] == *call && reported["abi"] == *abi)
-                    || more.iter().any(|call| reported["syscall"] == *call);
+            let is_attempt =
+                |(_, call, abi): &(&str, &str, &str)| call_of(&reported) == *call && reported["abi"] == *abi;
+            let is_meant = ATTEMPTS.iter().any(is_attempt) || more.iter().any(|call| reported["syscall"] == *call);
             ensure!(is_meant && reported["count"] == 1, "nobody did this, or so often: {reported:#}");
         }
         let list = self.exporter.get("/incidents?q=bpf", &[])?;
@@ -225,9 +237,9 @@ impl Scene<'_> {
         self.run(nginx, &["setns", &REPEATS.to_string()])?;
         let labels = format!(r#"pod="{}",syscall="setns""#, nginx.name);
         self.exporter.expect_count(&format!("syscallmon_unexpected_syscalls_total{{{labels}}}"), REPEATS)?;
-        wait_for("the alert", TIMEOUT, || Ok((alerts_of(alertmanager, &nginx.name, "setns")? == 1).then_some(())))?;
+        wait_for("the alert", TIMEOUT, || Ok((alerts_of(alertmanager, &nginx.name, SETNS)? == 1).then_some(())))?;
         let calls = self.calls(&nginx.name)?;
-        let lines = calls.iter().filter(|call| call["syscall"] == "setns").count();
+        let lines = calls.iter().filter(|call| call_of(call) == SETNS).count();
         ensure!(lines == 1, "{lines} lines of JSON for one violation");
         Ok(())
     }
@@ -236,7 +248,7 @@ impl Scene<'_> {
         let brief = self.start("shop", "brief", PROGRAMS, &[OFFENDER, "setns"])?;
         let reported = wait_for("it", TIMEOUT, || Ok(self.violations("brief")?.into_iter().next()))?;
         ensure!(
-            reported["syscall"] == "setns"
+            call_of(&reported) == SETNS
                 && reported["process"]["comm"] == "offender"
                 && reported["workload"]["container"] == "main"
                 && reported["workload"]["namespace"] == "shop"
@@ -306,6 +318,12 @@ impl Scene<'_> {
         let is_it = |entry: &&Value| entry["kind"].as_str().is_some_and(|kind| kind.contains(pod));
         Ok(baselines.iter().find(is_it).is_some_and(|entry| entry["state"] == "guarding"))
     }
+}
+
+/// Returns the name of a reported call, with the class of its arguments.
+fn call_of(reported: &Value) -> String {
+    let name = reported["syscall"].as_str().unwrap_or_default();
+    reported["argument"].as_str().map_or_else(|| name.to_owned(), |argument| format!("{name}({argument})"))
 }
 
 /// Whether there is one alert for each attempt in a pod: each is a process tree of its own. Other containers may have

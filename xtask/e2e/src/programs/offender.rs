@@ -12,17 +12,30 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// Call numbers on x86_64. All calls but the first fail without an effect.
-const ATTEMPTS: [(&str, i64); 8] = [
-    ("unshare", 272),
-    ("mount", 165),
-    ("ptrace", 101),
-    ("bpf", 321),
-    ("setns", 308),
-    ("swapon", 167),
-    ("swapoff", 168),
-    ("unknown", 9999),
+/// No address, no file and no flag that a kernel knows.
+const BAD: i64 = -1;
+/// Calls by their numbers on x86_64, with arguments for which most fail without an effect. With the request -1, `ptrace`
+/// does nothing; with 0, it would ask for a tracer.
+const ATTEMPTS: [(&str, i64, [i64; 4]); 13] = [
+    ("unshare", 272, [0; 4]),
+    ("unshare_user", 272, [CLONE_NEWUSER, 0, 0, 0]),
+    // `MS_BIND`
+    ("mount", 165, [BAD, BAD, BAD, 0x1000]),
+    ("ptrace", 101, [BAD; 4]),
+    ("bpf", 321, [BAD; 4]),
+    ("setns", 308, [BAD, 0, 0, 0]),
+    ("socket_alg", 41, [38, 5, 0, 0]),
+    ("socket_vsock", 41, [40, 1, 0, 0]),
+    // `ADDR_NO_RANDOMIZE`
+    ("personality", 135, [0x0004_0000, 0, 0, 0]),
+    ("tiocsti", 16, [0, 0x5412, BAD, 0]),
+    ("swapon", 167, [BAD; 4]),
+    ("swapoff", 168, [BAD; 4]),
+    ("unknown", 9999, [BAD; 4]),
 ];
+const CLONE_NEWUSER: i64 = 0x1000_0000;
+/// `SIGCHLD`
+const AT_EXIT: i64 = 17;
 const X32: i64 = 0x4000_0000;
 /// Numbers with a name in the x32 table. All other numbers count as one call.
 const X32_CALLS: [i64; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 17, 18, 21, 22, 23, 24];
@@ -64,18 +77,33 @@ fn act(attempt: &str) {
     match attempt {
         "int80" => int80(20),
         "io_uring" => open_by_ring(),
+        "clone_user" => until_end(|| unsafe { syscall(56, CLONE_NEWUSER | AT_EXIT, 0_i64, 0_i64, 0_i64, 0_i64) }),
+        "clone3_user" => {
+            // `struct clone_args` of include/uapi/linux/sched.h, in its first version.
+            let args = [CLONE_NEWUSER, 0, 0, 0, AT_EXIT, 0, 0, 0];
+            until_end(|| unsafe { syscall(435, args.as_ptr(), size_of_val(&args)) });
+        }
         _ => {
-            let (_, number) = ATTEMPTS.iter().find(|(name, _)| *name == attempt).expect("an attempt");
-            call(*number);
+            let (_, number, [a, b, c, d]) = ATTEMPTS.iter().find(|(name, ..)| *name == attempt).expect("an attempt");
+            unsafe { syscall(*number, *a, *b, *c, *d, BAD, BAD) };
         }
     }
 }
 
-/// Makes a call without valid arguments: no address, no file, no flag that a kernel knows.
+/// Makes a child, if the kernel allows it, which ends at once.
+fn until_end(child: impl Fn() -> i64) {
+    match child() {
+        0 => unsafe { _exit(0) },
+        pid if pid > 0 => _ = unsafe { waitpid(pid as i32, null_mut(), 0) },
+        _ => {}
+    }
+}
+
+/// Makes a call without valid arguments.
 fn call(number: i64) -> i64 {
-    // With 0, `unshare` creates no namespace, and `ptrace` requests tracing by the parent. So only `unshare` gets 0.
-    let first = if number == 272 { 0 } else { -1 };
-    unsafe { syscall(number, first, -1_i64, -1_i64, -1_i64, -1_i64, -1_i64) }
+    // With 0, `unshare` creates no namespace.
+    let first = if number == 272 { 0 } else { BAD };
+    unsafe { syscall(number, first, BAD, BAD, BAD, BAD, BAD) }
 }
 
 #[cfg(target_arch = "x86_64")]
