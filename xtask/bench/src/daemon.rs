@@ -14,6 +14,9 @@ use super::host::Host;
 /// A scrape after this time takes a new snapshot, which has all earlier calls.
 pub(super) const FRESH: Duration = syscallmon::engine::MAX_SNAPSHOT_AGE.saturating_add(Duration::from_millis(50));
 
+/// A state directory that a daemon cannot create: baselines of other daemons on this host would add series.
+const STATELESS: &str = "/nonexistent/syscallmon";
+
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A daemon that has attached and serves. Dropping it kills it.
@@ -49,7 +52,8 @@ impl Daemon {
     /// Starts one with these flags, and waits until it is ready.
     pub(super) fn start(host: &Host, flags: &[&str]) -> Result<Self> {
         let mut command = Command::new(&host.syscallmon);
-        command.args(["run", "--web.listen-address", "127.0.0.1:0"]).args(flags).stderr(Stdio::piped());
+        command.args(["run", "--web.listen-address", "127.0.0.1:0", "--state.directory", STATELESS]).args(flags);
+        command.stderr(Stdio::piped());
         let started = Instant::now();
         let mut launched = testkit::Daemon::new(Guarded::spawn_bound(&mut command)?, TIMEOUT)?;
         launched.wait_until_ready()?;
