@@ -188,7 +188,7 @@ fn files_that_are_no_baselines_are_left_alone_and_counted() {
     stored.store.synchronize();
     let bad = [
         (stored.path("broken"), "{".to_owned()),
-        (stored.path("newer"), stored.text("newer").replace("\"version\": 1", "\"version\": 2, \"more\": 1")),
+        (stored.path("newer"), stored.text("newer").replace("\"version\": 2", "\"version\": 3, \"more\": 1")),
         (stored.path("other"), stored.text("renamed")),
     ];
     drop(stored);
@@ -209,7 +209,7 @@ fn files_that_are_no_baselines_are_left_alone_and_counted() {
     }
     assert_eq!(stored.status().is_up, Some(true));
 
-    let corrected = bad[1].1.replace("\"version\": 2, \"more\": 1", "\"version\": 1");
+    let corrected = bad[1].1.replace("\"version\": 3, \"more\": 1", "\"version\": 2");
     fs::write(stored.path("newer"), &corrected).unwrap();
     stored.store.synchronize();
     stored.store.synchronize();

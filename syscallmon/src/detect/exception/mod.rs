@@ -139,7 +139,7 @@ fn is_word(text: &str) -> bool {
 /// Whether a text has the form of `socket`, or of `socket(AF_INET,SOCK_RAW)`.
 fn is_call_or_class(text: &str) -> bool {
     let (call, argument) = split_argument(text);
-    is_word(call) && (argument.is_empty() || argument.split(['|', ',']).all(is_word))
+    is_word(call) && (call == text || argument.split(['|', ',']).all(is_word))
 }
 
 fn numbered(name: &str, number: usize) -> String {

@@ -126,7 +126,7 @@ fn calls_of_an_idle_container_are_judged_anew_when_its_owner_becomes_known_after
     assert_eq!(scene.unexpected(), [by("runtime-default", "mount", 2)]);
     scene.tell_owner();
     scene.tick();
-    assert_eq!(scene.unexpected(), [by("owned", "mount", 2), by("owned", "write", 1)]);
+    assert_eq!(scene.unexpected(), [by("owned", "write", 1), by("owned", "mount", 2)]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn other_policies_judge_an_idle_container_anew_when_its_owner_becomes_known_afte
     assert_eq!(scene.unexpected(), [by("runtime-default", "mount", 2)]);
     scene.tell_owner();
     scene.tick();
-    assert_eq!(scene.unexpected(), [by("owned", "mount", 2), by("owned", "write", 1)]);
+    assert_eq!(scene.unexpected(), [by("owned", "write", 1), by("owned", "mount", 2)]);
 }
 
 #[test]
