@@ -1,8 +1,12 @@
-//! Baselines of `cargo xtask bench`: programs that do nothing, and the published design of Rezolus' latency sampler.
+//! Baselines of `cargo xtask bench`: programs that do nothing, the published design of Rezolus' latency sampler, and an
+//! event for each call.
 //!
-//! The latter is written anew from its description, in the same language and with the same compiler, so the benchmark
-//! compares the designs. Every call of every thread has its start in a hash table. Its duration goes into one histogram
-//! per class of calls for the whole node, which all CPUs share.
+//! Rezolus' design is written anew from its description, in the same language and with the same compiler, so the
+//! benchmark compares the designs. Every call of every thread has its start in a hash table. Its duration goes into one
+//! histogram per class of calls for the whole node, which all CPUs share.
+//!
+//! The event is the least that a tracer such as Tetragon does for a call whose arguments it judges in user space: a
+//! record in a ring buffer with who made the call, and the arguments.
 
 #![no_std]
 #![no_main]
@@ -15,9 +19,9 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{
     bindings::BPF_ANY,
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    helpers::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     macros::{btf_tracepoint, map},
-    maps::{Array, HashMap},
+    maps::{Array, HashMap, RingBuf},
     programs::BtfTracePointContext,
 };
 
@@ -38,6 +42,27 @@ static STARTS: HashMap<u32, u64> = HashMap::with_max_entries(65_536, 0);
 /// The class of each number.
 #[map]
 static CLASS: Array<u32> = Array::with_max_entries(NUMBERS, 0);
+
+/// Size of the ring buffer, in bytes.
+const RING: u32 = 1 << 20;
+
+/// Numbers of the registers of arguments in `struct pt_regs` of x86_64, in the order of the arguments.
+const ARGUMENTS: [usize; 6] = [14, 13, 12, 7, 9, 8];
+
+/// Who made a call, and its arguments.
+#[repr(C)]
+struct Event {
+    at: u64,
+    thread: u64,
+    cgroup: u64,
+    number: u64,
+    arguments: [u64; 6],
+    comm: [u8; 16],
+}
+
+/// An event for each call whose number has class 1.
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(RING, 0);
 
 /// Numbers of calls by class and duration.
 #[map]
@@ -80,6 +105,25 @@ pub fn rezolus_exit(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: a valid map value; all CPUs add to it atomically.
         unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1) };
     }
+    0
+}
+
+/// Sends an event for a call.
+#[btf_tracepoint(function = "sys_enter")]
+pub fn event(ctx: BtfTracePointContext) -> i32 {
+    let number: u64 = ctx.arg(1);
+    if CLASS.get(number as u32) != Some(&1) {
+        return 0;
+    }
+    let Some(mut entry) = EVENTS.reserve::<Event>(0) else { return 0 };
+    let registers: *const u64 = ctx.arg(0);
+    // SAFETY: the verifier knows the struct.
+    let arguments = ARGUMENTS.map(|register| unsafe { *registers.add(register) });
+    // SAFETY: the helpers take nothing.
+    let (at, cgroup) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_cgroup_id()) };
+    let (thread, comm) = (bpf_get_current_pid_tgid(), bpf_get_current_comm().unwrap_or_default());
+    entry.write(Event { at, thread, cgroup, number, arguments, comm });
+    entry.submit(0);
     0
 }
 

@@ -112,12 +112,16 @@ fn timing(args: &[&str]) {
     match args {
         ["time", cgroup, cpu, nr, count] => {
             enter(cgroup);
-            timed::calls(number(cpu), number(nr), number(count));
+            timed::calls(number(cpu), (number(nr), 0), number(count));
+        }
+        ["time-with", cgroup, cpu, nr, count, first] => {
+            enter(cgroup);
+            timed::calls(number(cpu), (number(nr), number(first)), number(count));
         }
         ["time-filtered", cgroup, cpu, nr, count] => {
             enter(cgroup);
             filtered::permit_all();
-            timed::calls(number(cpu), number(nr), number(count));
+            timed::calls(number(cpu), (number(nr), 0), number(count));
         }
         ["ring", base, cgroups, laps, cpu] => {
             timed::ring(Path::new(base), number(cgroups), number(laps), number(cpu));
@@ -229,8 +233,13 @@ fn calls(pairs: &[(i64, i64)]) {
 }
 
 fn syscall(nr: i64) -> i64 {
+    syscall_with(nr, 0)
+}
+
+/// Makes a call with a first argument.
+fn syscall_with(nr: i64, first: i64) -> i64 {
     // SAFETY: the tests ask for calls that take no pointer, or fail on a null one.
-    unsafe { libc::syscall(nr, 0, 0, 0, 0, 0, 0) }
+    unsafe { libc::syscall(nr, first, 0, 0, 0, 0, 0) }
 }
 
 /// A 32-bit call from a 64-bit program.

@@ -18,16 +18,21 @@ const STOP: u8 = 1;
 /// Number of parts of a measurement.
 const PARTS: i64 = 25;
 
-/// Makes the calls on one CPU and prints the time of one call, in ns.
-pub(super) fn calls(cpu: i64, nr: i64, count: i64) {
+/// Makes the calls, with a number and a first argument, on one CPU. Prints the time of one call, in ns.
+pub(super) fn calls(cpu: i64, (nr, first): (i64, i64), count: i64) {
     pin(cpu);
+    let repeat = |times| {
+        for _ in 0..times {
+            super::syscall_with(nr, first);
+        }
+    };
     for line in io::stdin().lines() {
         line.expect("read stdin");
-        super::calls(&[(nr, count / 10)]);
+        repeat(count / 10);
         let part = count / PARTS;
         print_median(|| {
             let begin = thread_cpu_ns();
-            super::calls(&[(nr, part)]);
+            repeat(part);
             (thread_cpu_ns() - begin) as f64 / part as f64
         });
     }

@@ -3,6 +3,7 @@
 //! Every scenario measures the real release build on this kernel. Figures that depend on the machine are ratios of two
 //! measurements in the same run.
 
+mod arguments;
 mod clients;
 mod daemon;
 mod failing;
@@ -60,6 +61,8 @@ enum Scenario {
     Filtered,
     /// A call that fails
     Failing,
+    /// Calls with classes of arguments, and one without
+    Arguments,
     /// One call again and again, with many policies and with none
     Policies,
     /// Tasks of many cgroups that take turns on one CPU
@@ -114,6 +117,7 @@ impl Scenario {
             Self::Measuring => measuring::measure(host, fewer),
             Self::Filtered => filtered::measure(host, fewer),
             Self::Failing => failing::measure(host, fewer),
+            Self::Arguments => arguments::measure(host, fewer),
             Self::Policies => policies::measure(host, rounds),
             Self::Pingpong => pingpong::measure(host, rounds),
             Self::Scale => scale::measure(host),

@@ -4,11 +4,20 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use aya::{Btf, Ebpf, programs::BtfTracePoint};
+use aya::{
+    Btf, Ebpf,
+    maps::{Array, RingBuf},
+    programs::BtfTracePoint,
+};
 use syscallmon_testkit::{Guarded, interrupt, try_wait_for};
 use tempfile::NamedTempFile;
 use xtask_support::shell;
@@ -22,12 +31,17 @@ use super::{
 
 /// A typical bpftrace program to count system calls by cgroup.
 const COUNTS: &str = "tracepoint:raw_syscalls:sys_enter { @[cgroup, args->id] = count(); }";
+/// The same by the first argument, too.
+const COUNTS_OF_ARGUMENTS: &str = "tracepoint:raw_syscalls:sys_enter { @[cgroup, args->id, args->args[0]] = count(); }";
 /// A typical bpftrace program to measure system calls. The counts show whether calls are missing.
 const HISTOGRAMS: &str = "tracepoint:raw_syscalls:sys_enter { @start[tid] = nsecs; } \
     tracepoint:raw_syscalls:sys_exit /@start[tid]/ { \
         @took[cgroup, args->id] = hist(nsecs - @start[tid]); delete(@start[tid]); @[cgroup, args->id] = count(); }";
 /// Directories of tracefs. Classic tracepoints require one of them.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// Numbers of the calls that [`Variant::Event`] reports.
+const EVENTS: [u32; 2] = [libc::SYS_socket as u32, libc::SYS_clone as u32];
 
 /// Number of policies in the variant with many.
 const POLICIES: u32 = 50;
@@ -63,10 +77,16 @@ pub(super) enum Variant {
     NoPolicies,
     /// The daemon with many policies. The last one matches the workload.
     Policies,
+    /// The daemon with its defaults, without classes of arguments.
+    NoArguments,
+    /// An event for each call of [`EVENTS`], which a thread on another CPU receives.
+    Event,
     /// The published design of Rezolus' latency sampler.
     Rezolus,
     /// bpftrace with counts.
     Bpftrace,
+    /// bpftrace with counts by the first argument.
+    BpftraceArguments,
     /// bpftrace with histograms.
     BpftraceLatency,
     /// syscount of libbpf-tools, which measures.
@@ -77,6 +97,7 @@ pub(super) enum Variant {
 pub(super) enum Attachment {
     Nothing,
     BenchBaseline(#[expect(dead_code, reason = "held, not read")] Box<Ebpf>),
+    Receiver(#[expect(dead_code, reason = "held, not read")] Receiver),
     Daemon(Daemon),
     Peer(Peer),
 }
@@ -97,8 +118,11 @@ impl Variant {
             Self::Tracepoint => "syscallmon, tracepoint",
             Self::NoPolicies => "syscallmon, no policy",
             Self::Policies => "syscallmon, 50 policies",
+            Self::NoArguments => "syscallmon, no arguments",
+            Self::Event => "an event for each call",
             Self::Rezolus => "Rezolus' design, measuring",
             Self::Bpftrace => "bpftrace",
+            Self::BpftraceArguments => "bpftrace, first argument",
             Self::BpftraceLatency => "bpftrace, measuring",
             Self::Syscount => "syscount -L",
         }
@@ -112,6 +136,8 @@ impl Variant {
             Self::Empty => bench_baseline(host, &[("empty", "sys_enter")])?,
             Self::EmptyBoth => bench_baseline(host, &[("empty", "sys_enter"), ("empty_exit", "sys_exit")])?,
             Self::Rezolus => bench_baseline(host, &[("rezolus", "sys_enter"), ("rezolus_exit", "sys_exit")])?,
+            Self::Event => Attachment::Receiver(Receiver::start(host)?),
+            Self::NoArguments => daemon(&["--probe.arguments=none"])?,
             Self::Counting => daemon(&["--probe.errors=false", "--probe.denied=false"])?,
             Self::Errors => daemon(&["--probe.denied=false"])?,
             Self::Daemon => daemon(&[])?,
@@ -128,6 +154,9 @@ impl Variant {
                 daemon(&["--probe.sys-enter=tracepoint"])?
             }
             Self::Bpftrace => Attachment::Peer(Peer::start(host, &host.bpftrace, &["-e", COUNTS])?),
+            Self::BpftraceArguments => {
+                Attachment::Peer(Peer::start(host, &host.bpftrace, &["-e", COUNTS_OF_ARGUMENTS])?)
+            }
             Self::BpftraceLatency => Attachment::Peer(Peer::start(host, &host.bpftrace, &["-e", HISTOGRAMS])?),
             Self::Syscount => Attachment::Peer(Peer::start(host, &host.syscount, &["-L", "-T", "500"])?),
         };
@@ -143,7 +172,7 @@ impl Attachment {
     pub(super) fn counted(self, workload: &Workload) -> Result<Option<u64>> {
         let (name, number) = workload.syscall;
         match self {
-            Self::Nothing | Self::BenchBaseline(_) => Ok(None),
+            Self::Nothing | Self::BenchBaseline(_) | Self::Receiver(_) => Ok(None),
             Self::Daemon(daemon) => {
                 let count = || -> Result<u64> { Ok(daemon.scrape()?.sum_below(&workload.cgroup.label(), name)) };
                 let counted = count()?;
@@ -185,6 +214,10 @@ fn policies(host: &Host) -> Result<PathBuf> {
 
 /// Attaches programs of the object `bench_baseline` to their tracepoints.
 fn bench_baseline(host: &Host, programs: &[(&str, &str)]) -> Result<Attachment> {
+    Ok(Attachment::BenchBaseline(Box::new(attached(host, programs)?)))
+}
+
+fn attached(host: &Host, programs: &[(&str, &str)]) -> Result<Ebpf> {
     let object = &host.bench_baseline;
     let mut ebpf = Ebpf::load_file(object).with_context(|| format!("cannot load {}", object.display()))?;
     let btf = Btf::from_sys_fs()?;
@@ -194,7 +227,41 @@ fn bench_baseline(host: &Host, programs: &[(&str, &str)]) -> Result<Attachment> 
         program.load(tracepoint, &btf).with_context(|| format!("the kernel refused {name}"))?;
         program.attach().with_context(|| format!("cannot attach {name}"))?;
     }
-    Ok(Attachment::BenchBaseline(Box::new(ebpf)))
+    Ok(ebpf)
+}
+
+/// A thread that receives events of calls, until it is dropped.
+pub(super) struct Receiver {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Receiver {
+    fn start(host: &Host) -> Result<Self> {
+        let mut ebpf = attached(host, &[("event", "sys_enter")])?;
+        let mut class = Array::<_, u32>::try_from(ebpf.map_mut("CLASS").context("no map CLASS")?)?;
+        for number in EVENTS {
+            class.set(number, 1, 0).context("cannot choose calls")?;
+        }
+        let mut events = RingBuf::try_from(ebpf.take_map("EVENTS").context("no map EVENTS")?)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let receive = move || {
+            let _attached = ebpf;
+            while !stopped.load(Ordering::Relaxed) {
+                while events.next().is_some() {}
+                thread::yield_now();
+            }
+        };
+        Ok(Self { stop, thread: Some(thread::spawn(receive)) })
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 /// A tool of another project. It prints its results when it is interrupted. Dropping it kills it.
@@ -237,10 +304,16 @@ fn ensure_tracefs() -> Result<()> {
     )
 }
 
-/// Returns the count of one cgroup and call in bpftrace's output: `@[cgroup, nr]: count`.
+/// Returns the count of one cgroup and call in bpftrace's output: `@[cgroup, nr]: count`, or `@[cgroup, nr, first]:
+/// count` for each first argument.
 fn count(output: &str, cgroup: u64, number: i64) -> u64 {
-    let key = format!("@[{cgroup}, {number}]: ");
-    output.lines().find_map(|line| line.strip_prefix(&key)?.trim().parse().ok()).unwrap_or(0)
+    let key = format!("@[{cgroup}, {number}");
+    let counts = output.lines().filter_map(|line| {
+        let (more, count) = line.strip_prefix(&key)?.split_once("]: ")?;
+        let is_whole = more.is_empty() || more.starts_with(", ");
+        count.trim().parse::<u64>().ok().filter(|_| is_whole)
+    });
+    counts.sum()
 }
 
 /// Returns the count of one call in syscount's output: name, count, duration.
@@ -256,7 +329,9 @@ mod tests {
     fn count_is_found_among_all_that_bpftrace_printed() {
         let output = "Attaching 1 probe...\n\n\n@[1, 110]: 5\n@[42, 11]: 6\n@[42, 110]: 1100001\n";
         assert_eq!(count(output, 42, 110), 1_100_001);
-        assert_eq!(count(output, 4, 110), 0);
+        assert_eq!((count(output, 4, 110), count(output, 42, 11)), (0, 6));
+        let output = "@[42, 41, 1]: 5\n@[42, 41, 2]: 6\n@[42, 410, 2]: 7\n";
+        assert_eq!(count(output, 42, 41), 11);
     }
 
     #[test]

@@ -42,8 +42,23 @@ impl Workload {
         syscall: (&'static str, i64),
         calls: u32,
     ) -> Result<Self> {
+        Self::with_arguments(host, cgroup, scenario, (mode, &[]), syscall, calls)
+    }
+
+    /// Starts a mode that has more arguments after the number of calls.
+    pub(super) fn with_arguments(
+        host: &Host,
+        cgroup: Cgroup,
+        scenario: &'static str,
+        (mode, more): (&str, &[&str]),
+        syscall: (&'static str, i64),
+        calls: u32,
+    ) -> Result<Self> {
         let texts = [host.cpu.to_string(), syscall.1.to_string(), calls.to_string()];
-        let worker = Worker::start(host, &[&mode, &cgroup.path(), &texts[0], &texts[1], &texts[2]])?;
+        let path = cgroup.path();
+        let mut args: Vec<&dyn AsRef<OsStr>> = vec![&mode, &path, &texts[0], &texts[1], &texts[2]];
+        args.extend(more.iter().map(|argument| argument as &dyn AsRef<OsStr>));
+        let worker = Worker::start(host, &args)?;
         Ok(Self { worker, cgroup, scenario, syscall, calls: calls.into() })
     }
 }

@@ -101,7 +101,7 @@ fn violations() -> Vec<Panel> {
             "In the time range. The log, the alert and /api/v1/violations of the node name the process.",
             unit::COUNT,
             &format!(
-                "sort_desc(sum by (severity, policy, namespace, pod, container, cgroup, syscall, abi, instance) ({within_range}))"
+                "sort_desc(sum by (severity, policy, namespace, pod, container, cgroup, syscall, argument, abi, instance) ({within_range}))"
             ),
         )
         .size(24, 10),
@@ -110,11 +110,11 @@ fn violations() -> Vec<Panel> {
             "Number of workloads that made the call. If many make it, the policy is probably too narrow.",
             unit::COUNT,
             &format!(
-                "sort_desc(count by (policy, severity, syscall, abi) (sum by (policy, severity, syscall, abi, namespace, pod, container, cgroup) ({within_range})))"
+                "sort_desc(count by (policy, severity, syscall, argument, abi) (sum by (policy, severity, syscall, argument, abi, namespace, pod, container, cgroup) ({within_range})))"
             ),
         ),
         bars("Top 10 calls", "For each interval.")
-            .query(&format!("topk(10, sum by (syscall, abi) ({within_bar}))"), "{{syscall}} ({{abi}})"),
+            .query(&format!("topk(10, sum by (syscall, argument, abi) ({within_bar}))"), "{{syscall}} {{argument}} ({{abi}})"),
     ]
 }
 

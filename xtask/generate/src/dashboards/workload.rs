@@ -98,6 +98,12 @@ fn calls() -> Vec<Panel> {
             unit::COUNT,
             "sort_desc(sum by (syscall, set, abi) (increase(syscallmon_syscalls_total{WORKLOAD}[$__range])))",
         ),
+        table(
+            "Classes of arguments",
+            "Number of calls in the time range by the class of their arguments, for calls that have classes.",
+            unit::COUNT,
+            "sort_desc(sum by (syscall, argument, abi) (increase(syscallmon_syscall_arguments_total{WORKLOAD}[$__range])) > 0)",
+        ),
         lines("By ABI", "Most workloads use one ABI.", unit::CALLS_PER_SECOND)
             .query("sum by (abi) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval]))", "{{abi}}"),
     ]
@@ -127,11 +133,11 @@ fn new() -> Vec<Panel> {
             "Unexpected",
             "In the time range.",
             unit::COUNT,
-            &format!("sum by ({WHO}, syscall, abi, policy, severity) ({})", unexpected("$__range")),
+            &format!("sum by ({WHO}, syscall, argument, abi, policy, severity) ({})", unexpected("$__range")),
         ),
         bars("Unexpected over time", "Calls that no policy expects, for each interval.").query(
-            &format!("sum by (syscall, abi, severity) ({})", unexpected("$__rate_interval")),
-            "{{severity}}: {{syscall}} ({{abi}})",
+            &format!("sum by (syscall, argument, abi, severity) ({})", unexpected("$__rate_interval")),
+            "{{severity}}: {{syscall}} {{argument}} ({{abi}})",
         ),
     ]
 }
