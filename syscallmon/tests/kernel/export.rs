@@ -189,7 +189,7 @@ fn a_password_is_asked_for_when_the_web_configuration_says_so() {
 #[test]
 fn several_addresses_are_listened_on() {
     let daemon = Daemon::start(&["--web.listen-address", "[::1]:0"]);
-    let line = daemon.log_line("address=[::1]:").expect("the second address");
+    let line = daemon.wait_for_log("address=[::1]:");
     let port = line.rsplit_once(':').unwrap().1.to_owned();
     let mut stream = TcpStream::connect(format!("[::1]:{port}")).unwrap();
     write!(stream, "GET /healthz HTTP/1.0\r\n\r\n").unwrap();

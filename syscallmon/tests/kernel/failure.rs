@@ -176,8 +176,8 @@ fn without_btf_the_best_probe_is_refused_and_the_other_counts() {
     }
     assert_eq!(scrape.implementation("sys_enter").as_deref(), Some("raw_tp"));
     assert_eq!(scrape.implementation("cgroup").as_deref(), Some("tracepoint"));
-    assert!(daemon.log_line("cannot read kernel BTF").is_some(), "the log says why");
-    let line = daemon.log_line("32-bit calls are counted as").expect("the log says what is lost");
+    daemon.wait_for_log("cannot read kernel BTF");
+    let line = daemon.wait_for_log("32-bit calls are counted as");
     assert!(line.contains("level=warn"), "{line}");
 
     let output = finished(["check", "--path.sysfs", sysfs, "--web.listen-address", "127.0.0.1:0"]);

@@ -86,7 +86,7 @@ fn v1_cgroups_without_btf_are_said_to_be_lost() {
     let nothing = tempfile::tempdir().unwrap();
     let sysfs = nothing.path().to_str().unwrap();
     let daemon = Daemon::start(&["--path.sysfs", sysfs, &format!("--cgroup.hierarchy={controller}")]);
-    assert!(daemon.log_line("cgroups of v1 hierarchies cannot be distinguished").is_some());
+    daemon.wait_for_log("cgroups of v1 hierarchies cannot be distinguished");
 }
 
 #[test]

@@ -62,10 +62,10 @@ fn without_btf_everything_but_the_abi_counts_exactly() {
     latency::assert_sleeps(&daemon, SLEEPS);
     errors::assert_counted(&daemon);
     let used = ["sys_enter", "sys_exit", "cgroup", "io_uring"].map(|probe| scrape.implementation(probe).unwrap());
+    let line = daemon.wait_for_log("32-bit calls are counted as");
     let preempted = daemon.log_line("preempts raw tracepoint programs").is_some();
     let sys_enter = if preempted { "tracepoint" } else { "raw_tp" };
     assert_eq!(used, [sys_enter, "tracepoint", "tracepoint", "tracepoint"]);
-    let line = daemon.log_line("32-bit calls are counted as").expect("the log says what is lost");
     assert!(line.contains("cannot read kernel BTF"), "{line}");
 }
 

@@ -111,6 +111,7 @@ fn the_kernel_s_tables_keep_to_their_budget() {
     let budgets: [(&[&str], u64, u64); 4] = [
         (&["--probe.errors=false", "--probe.denied=false", "--probe.arguments=none"], 512 << 10, 10 << 20),
         (&["--probe.arguments=none"], 512 << 10, 17 << 20),
+        // Classes of arguments take less than 512 KiB.
         (&[], 512 << 10, (17 << 20) + (512 << 10)),
         (&["--probe.latency=true"], 1 << 20, (18 << 20) + (512 << 10)),
     ];

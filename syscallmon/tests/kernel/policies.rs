@@ -298,7 +298,7 @@ fn a_bad_policy_at_the_start_stops_neither_counting_nor_the_other_policies() {
     let config = directory.path().join("config.yaml").display().to_string();
     let guard = Guard { daemon: daemon(syscallmon(), directory.path(), &["--config.file", &config]), directory };
     for line in ["config.yaml:4:13: ", "config.yaml:7:13: ", "a.yaml:4:13: ", "a.yaml:2:5: ", "b.yaml:1:"] {
-        assert!(guard.daemon.log_line(line).is_some(), "{line}");
+        guard.daemon.wait_for_log(line);
     }
     let scrape = guard.daemon.scrape();
     assert_eq!(scrape.value("syscallmon_policy_problems"), Some(5), "a name is there twice, too");

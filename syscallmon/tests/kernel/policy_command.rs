@@ -182,6 +182,20 @@ impl Shop {
         calls(&other, &[(libc::SYS_kcmp, "4"), (libc::SYS_getppid, "9")]);
     }
 
+    /// What is expected where the classes of arguments are known.
+    fn expected_by_class(&self) -> BTreeSet<(String, String, String, u64)> {
+        let expected = self.expected.iter().cloned();
+        let by_class = |(workload, syscall, severity, count): (String, String, String, u64)| {
+            let class = match syscall.as_str() {
+                "mount" => "mount(other)",
+                "keyctl" => "keyctl(KEYCTL_GET_KEYRING_ID)",
+                other => other,
+            };
+            (workload, class.to_owned(), severity, count)
+        };
+        expected.map(by_class).collect()
+    }
+
     /// Runs `syscallmon policy test` with a policy of the directory.
     fn test(&self, policy: &str, source: &[&str]) -> Output {
         let file = self.directory.path().join(policy).display().to_string();
@@ -248,7 +262,7 @@ fn a_policy_is_tested_against_the_recording_of_a_host() {
         alarms(output).into_iter().filter(|(workload, ..)| workload.starts_with(&shop.parent.label())).collect()
     };
     let found = shop.test("strict.yaml", &["--against", &file]);
-    assert_eq!((found.code, of_shop(&found)), (Some(1), shop.expected.clone()), "{}", found.stderr);
+    assert_eq!((found.code, of_shop(&found)), (Some(1), shop.expected_by_class()), "{}", found.stderr);
     assert_eq!(of_shop(&shop.test("lenient.yaml", &["--against", &file])), BTreeSet::new());
 }
 

@@ -17,7 +17,10 @@ use rustix::{
 use serde_json::Value;
 use syscallmon_testkit::Guarded;
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, binary, finished, number, syscallmon, wait_for};
+use crate::{
+    harness::{Daemon, KnownCalls, TestCgroup, binary, finished, number, syscallmon, wait_for},
+    recording::Recorder,
+};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -204,13 +207,9 @@ fn without_a_daemon_it_counts_by_itself() {
 fn a_recording_is_played() {
     let (cgroup, directory) = (TestCgroup::new("top-recording"), tempfile::tempdir().expect("a directory"));
     let file = directory.path().join("host.recording");
-    let mut command = syscallmon();
-    command.args(["record", "--host", "--poll.interval=200ms", "--output"]).arg(&file).stdout(Stdio::null());
-    let mut recorder = Guarded::spawn(&mut command).expect("start the recorder");
-    let calls = KnownCalls::start(&[&"mixed", &cgroup.path(), &"3", &"1"]);
-    calls.finish();
-    recorder.signal(libc::SIGINT).expect("a running recorder");
-    assert_eq!(recorder.wait(TIMEOUT).expect("the recorder ends").code(), Some(0));
+    let recorder = Recorder::start(&file, &[]);
+    KnownCalls::start(&[&"mixed", &cgroup.path(), &"3", &"1"]).finish();
+    assert_eq!(recorder.stop(), Some(0));
     let mut command = syscallmon();
     command.args(["top", "--interval=300ms", "--output=json", "--recording"]).arg(&file).stdout(Stdio::piped());
     let mut top = Guarded::spawn(&mut command).expect("start top");

@@ -62,8 +62,22 @@ struct Alarm {
 
 /// A recording to judge.
 pub(super) enum ObservedSource {
-    Host { reader: Box<Reader<BufReader<GzDecoder<File>>>>, player: Box<Player>, table: Arc<CallTable> },
+    Host { reader: Box<Reader<BufReader<GzDecoder<File>>>>, player: Box<Player>, calls: RecordedCalls },
     Command { recording: Box<CommandRecording>, metadata: Labels, table: CallTable },
+}
+
+/// The calls that the recording of a host can have.
+pub(super) struct RecordedCalls {
+    table: Arc<CallTable>,
+    /// Whether it has classes of arguments.
+    knows_arguments: bool,
+}
+
+impl RecordedCalls {
+    /// Whether a call, or class of arguments, is judged. Where every class of a call is known, they are judged instead.
+    fn is_judged(&self, call: CallId) -> bool {
+        !(self.knows_arguments && self.table.is_always_classed(call))
+    }
 }
 
 impl ObservedSource {
@@ -78,8 +92,9 @@ impl ObservedSource {
             let reader = reader.with_context(|| format!("cannot read {shown}"))?;
             let started = Instant::now();
             let player = Box::new(Player::new(reader.header(), started, Limits::default()));
-            let table = reader.header().facts(started).calls;
-            return Ok(Self::Host { reader: Box::new(reader), player, table });
+            let facts = reader.header().facts(started);
+            let calls = RecordedCalls { table: facts.calls, knows_arguments: facts.knows_arguments };
+            return Ok(Self::Host { reader: Box::new(reader), player, calls });
         }
         let text = files::read(path).with_context(|| format!("cannot read {shown}"))?;
         let recording = CommandRecording::from_json(&text).with_context(|| format!("cannot use {shown}"))?;
@@ -93,7 +108,7 @@ impl ObservedSource {
     /// Returns the calls of its architecture.
     pub(super) fn table(&self) -> CallTable {
         match self {
-            Self::Host { table, .. } => CallTable::clone(table),
+            Self::Host { calls, .. } => CallTable::clone(&calls.table),
             Self::Command { table, .. } => table.clone(),
         }
     }
@@ -109,12 +124,12 @@ impl ObservedSource {
                     alarms.add_named(policies, table, metadata, (abi, syscall), (recorded.denied, true));
                 }
             }
-            Self::Host { reader, player, table } => {
+            Self::Host { reader, player, calls } => {
                 while let Some(record) = reader.next_record() {
                     match record {
                         Ok(SampleOrEnd::Sample(sample)) => {
                             let deltas = player.apply(&sample).context("cannot use the rest of the recording")?;
-                            alarms.judge_deltas(policies, table, deltas);
+                            alarms.judge_deltas(policies, calls, deltas);
                         }
                         Ok(SampleOrEnd::End(_)) => break,
                         Err(error) => {
@@ -123,7 +138,7 @@ impl ObservedSource {
                         }
                     }
                 }
-                alarms.judge_deltas(policies, table, player.release());
+                alarms.judge_deltas(policies, calls, player.release());
             }
         }
         Ok(())
@@ -136,11 +151,12 @@ impl Alarms {
     }
 
     /// Judges new calls of a recording.
-    fn judge_deltas(&mut self, policies: &Policies, table: &CallTable, deltas: Vec<Delta>) {
+    fn judge_deltas(&mut self, policies: &Policies, recorded: &RecordedCalls, deltas: Vec<Delta>) {
         for Delta { named, before, calls, denied, .. } in deltas {
             let calls = calls.iter().map(|(call, &count)| (call, count, false));
             let calls = calls.chain(denied.iter().map(|(call, &count)| (call, count, true)));
             if matches!(named.workload, Workload::Unknown | Workload::Remainder | Workload::Pause) {
+                let calls = calls.filter(|(call, ..)| recorded.table.call(*call).argument().is_empty());
                 self.unjudged = calls.map(|(_, count, _)| count).fold(self.unjudged, u64::saturating_add);
                 continue;
             }
@@ -148,8 +164,8 @@ impl Alarms {
                 // All calls are judged again by the name that has come.
                 self.forget(&before.to_string());
             }
-            for (call, count, is_denied) in calls {
-                self.add(policies, table, &named.metadata, call, (count, is_denied));
+            for (call, count, is_denied) in calls.filter(|(call, ..)| recorded.is_judged(*call)) {
+                self.add(policies, &recorded.table, &named.metadata, call, (count, is_denied));
             }
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use syscallmon_testkit::{self as testkit, Guarded, usage::Memory};
 
-use super::Scrape;
+use super::{Scrape, wait_for};
 
 /// Path of the binary: the one that cargo built with the tests, or `SYSCALLMON_TEST_BINARY`, as in the VMs.
 pub(crate) fn binary() -> PathBuf {
@@ -107,6 +107,11 @@ impl Daemon {
     /// The first log line that has this text.
     pub(crate) fn log_line(&self, text: &str) -> Option<String> {
         self.log_line_with(&[text])
+    }
+
+    /// Waits for a log line that has this text, because the log arrives after what it tells of.
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        wait_for(&format!("a log line with {text:?}"), Duration::from_secs(20), || self.log_line(text))
     }
 
     /// The first log line that has all of these texts.
