@@ -44,7 +44,7 @@ pub(super) fn measure(host: &Host) -> Result<Report> {
     let cgroup = host.cgroup("clients")?;
     let files = Files::new(host, &cgroup.label())?;
     let daemon = Daemon::start(host, &[size.capacity, &[CONNECTIONS, &files.policies(), &files.alerts()]].concat())?;
-    scale::call(host, &cgroup, size.cgroups, &scale::CALLS)?;
+    scale::call(host, &cgroup, size.cgroups, scale::CALLS)?;
     interrupt::sleep(FRESH)?;
     let series = daemon.scrape()?.below(&cgroup.label()).len();
     ensure!(series == size.series(), "the daemon has {series} series, not {}", size.series());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use syscallmon_testkit::{Cgroup, Guarded, interrupt};
+use syscallmon_testkit::{Cgroup, Guarded, HARMLESS_CALLS, interrupt};
 use xtask_support::shell;
 
 use super::{
@@ -17,39 +17,8 @@ use super::{
     stats::median,
 };
 
-/// Calls that exist on every architecture. Without arguments, they fail or affect only the caller.
-pub(super) const CALLS: [i64; 30] = [
-    libc::SYS_getpid,
-    libc::SYS_getppid,
-    libc::SYS_gettid,
-    libc::SYS_getuid,
-    libc::SYS_geteuid,
-    libc::SYS_getgid,
-    libc::SYS_getegid,
-    libc::SYS_getpgid,
-    libc::SYS_getsid,
-    libc::SYS_getpriority,
-    libc::SYS_getrandom,
-    libc::SYS_getrusage,
-    libc::SYS_getcwd,
-    libc::SYS_uname,
-    libc::SYS_times,
-    libc::SYS_umask,
-    libc::SYS_sched_yield,
-    libc::SYS_sched_getscheduler,
-    libc::SYS_sched_getparam,
-    libc::SYS_sched_get_priority_max,
-    libc::SYS_sched_get_priority_min,
-    libc::SYS_clock_gettime,
-    libc::SYS_inotify_init1,
-    libc::SYS_epoll_create1,
-    libc::SYS_eventfd2,
-    libc::SYS_close,
-    libc::SYS_dup,
-    libc::SYS_fcntl,
-    libc::SYS_lseek,
-    libc::SYS_munmap,
-];
+/// The calls that each cgroup makes.
+pub(super) const CALLS: &[i64] = HARMLESS_CALLS.split_at(30).0;
 /// Number of series of each cgroup. `exit_group` is one more.
 const SERIES_PER_CGROUP: usize = CALLS.len() + 1;
 
@@ -116,7 +85,7 @@ impl Size {
     fn populated(&self, host: &Host, flag: &str) -> Result<(Daemon, Cgroup)> {
         let cgroup = host.cgroup("scale")?;
         let daemon = Daemon::start(host, &[&[flag], self.capacity].concat())?;
-        call(host, &cgroup, self.cgroups, &CALLS)?;
+        call(host, &cgroup, self.cgroups, CALLS)?;
         interrupt::sleep(FRESH)?;
         let series = daemon.scrape()?.below(&cgroup.label()).len();
         ensure!(series == self.series(), "the daemon has {series} series, not {}", self.series());
@@ -209,7 +178,7 @@ mod tests {
 
     #[test]
     fn every_call_makes_a_series_of_its_own() {
-        let different: BTreeSet<i64> = CALLS.into_iter().chain([libc::SYS_exit_group]).collect();
+        let different: BTreeSet<i64> = CALLS.iter().copied().chain([libc::SYS_exit_group]).collect();
         assert_eq!(different.len(), SERIES_PER_CGROUP);
     }
 }

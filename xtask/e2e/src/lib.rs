@@ -31,7 +31,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use syscallmon_testkit::Prometheus;
+use syscallmon_testkit::{Prometheus, interrupt};
 use tokio::signal::unix::{SignalKind, signal};
 use xtask_support::{
     apt,
@@ -239,6 +239,7 @@ fn podman(root: &Path, keep: bool) -> Result<()> {
 }
 
 fn explorer(root: &Path, minutes: Option<u64>, keep: bool) -> Result<()> {
+    interrupt::watch()?;
     let explorer = Explorer::start(root, &check::daemon(root)?)?;
     finish(
         check::explorer(root, &explorer, minutes),

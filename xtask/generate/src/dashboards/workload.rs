@@ -102,7 +102,7 @@ fn calls() -> Vec<Panel> {
             "Classes of arguments",
             "Number of calls in the time range by the class of their arguments, for calls that have classes.",
             unit::COUNT,
-            "sort_desc(sum by (syscall, argument, abi) (increase(syscallmon_syscall_arguments_total{WORKLOAD}[$__range])) > 0)",
+            "sort_desc(sum by (syscall, argument, abi) (increase(syscallmon_syscall_arguments_total{WORKLOAD}[$__range])))",
         ),
         lines("By ABI", "Most workloads use one ABI.", unit::CALLS_PER_SECOND)
             .query("sum by (abi) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval]))", "{{abi}}"),
