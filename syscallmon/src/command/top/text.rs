@@ -71,6 +71,9 @@ pub(super) fn wrapped(line: Line, width: usize) -> Vec<Line> {
             if is_command && token.starts_with(' ') {
                 current.push(" \\", tone);
             }
+            if let Some((last, _)) = current.0.last_mut() {
+                last.truncate(last.trim_end().len());
+            }
             lines.push(std::mem::replace(&mut current, Line::plain(" ".repeat(indent))));
             used = indent;
             token = token.trim_start();
@@ -220,15 +223,15 @@ mod tests {
     fn a_long_line_goes_on_in_the_next_one_and_a_command_stays_one() {
         let texts = |line: Line, width| wrapped(line, width).iter().map(Line::text).collect::<Vec<_>>();
         assert_eq!(texts(Line::plain("  short"), 7), ["  short"]);
-        assert_eq!(texts(Line::plain("  follow the runbook"), 14), ["  follow the ", "    runbook"]);
-        assert_eq!(texts(Line::plain("  at https://runbook"), 10), ["  at ", "    https:", "    //runb", "    ook"]);
+        assert_eq!(texts(Line::plain("  follow the runbook"), 14), ["  follow the", "    runbook"]);
+        assert_eq!(texts(Line::plain("  at https://runbook"), 10), ["  at", "    https:", "    //runb", "    ook"]);
         let command = Line::command(&["profile", "--workload", "'a b'"]);
         assert_eq!(texts(command.clone(), 40), ["    profile --workload 'a b'"]);
         assert_eq!(texts(command, 20), ["    profile \\", "      --workload \\", "      'a b'"]);
         for width in 0..20 {
             let lines = wrapped(Line::plain("  漢字/web-1/漢字漢字 12 漢字"), width);
             assert_eq!(lines.iter().map(Line::text).collect::<String>().replace(' ', ""), "漢字/web-1/漢字漢字12漢字");
-            assert!(lines.iter().all(|line| width < 4 || line.text().trim_end().width() <= width), "{lines:?}");
+            assert!(lines.iter().all(|line| width < 4 || line.text().width() <= width), "{lines:?}");
         }
     }
 
