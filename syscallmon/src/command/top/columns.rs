@@ -163,6 +163,7 @@ mod tests {
             workload: [("cgroup".to_owned(), name.to_owned())].into(),
             metadata: [].into(),
             gone: false,
+            started: None,
             totals: Sums { calls, ..Sums::default() },
             rates: RatesEntry { calls: vec![3.0, 7.0], errors: vec![], denied: vec![] },
         }

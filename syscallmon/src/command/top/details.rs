@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     columns::WorkloadRow,
     sample::{IncidentEntry, OpenWorkload, ProcessEntry, name, selector},
-    text::{Line, Tone, ago, compact, compact_rate, pad, sparkline},
+    text::{Line, Tone, ago, compact, compact_rate, cut_middle, pad, sparkline},
 };
 use crate::process::printable;
 
@@ -22,7 +22,7 @@ pub(super) fn workload(row: &WorkloadRow, open: Option<&OpenWorkload>, time: f64
         lines.push(labelled(label, &printable(value)));
     }
     if row.entry.gone {
-        lines.push(Line::of("It has ended, and is still exported.", Tone::Warning));
+        lines.push(Line::plain("It has ended, and is still exported."));
     }
     let (totals, rates) = (&row.entry.totals, &row.rates);
     lines.push(labelled("calls", &format!("{}, {}/s", compact(totals.calls), compact_rate(rates.calls, 1))));
@@ -32,24 +32,57 @@ pub(super) fn workload(row: &WorkloadRow, open: Option<&OpenWorkload>, time: f64
     history.push(sparkline(&row.entry.rates.calls, 60).trim_start(), Tone::History);
     lines.push(history);
     lines.push(Line::default());
+    lines.push(Line::of("Its seccomp profile, from what it has called since the daemon started", Tone::Heading));
+    let selector = shell_quoted(&selector(&row.entry.workload));
+    lines.push(command(["syscallmon", "profile", "generate"], daemon, ["--workload", &selector]));
+    lines.push(Line::default());
     let Some(open) = open.filter(|open| open.id == row.entry.id) else {
         lines.push(Line::of("waiting for its calls", Tone::Dim));
         return lines;
     };
     lines.extend(calls(open, time));
-    lines.push(Line::default());
-    lines.push(Line::of("Its seccomp profile, from what it has called since the daemon started:", Tone::Heading));
-    lines.push(Line::plain(format!(
-        "  syscallmon profile generate {daemon}--workload {}",
-        shell_quoted(&selector(&row.entry.workload))
-    )));
     lines
+}
+
+/// Returns a command to copy. `daemon` has the flags that name the daemon.
+fn command<'a>(
+    words: impl IntoIterator<Item = &'a str>,
+    daemon: &'a str,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Line {
+    let words: Vec<&str> = words.into_iter().chain(daemon.split_whitespace()).chain(arguments).collect();
+    Line::command(&words)
+}
+
+/// Returns the message of an incident, with the name of its workload cut to a number of columns.
+pub(super) fn message(incident: &IncidentEntry, width: usize) -> String {
+    let (message, name) = (printable(&incident.message), name(&incident.workload));
+    match message.strip_prefix(&name) {
+        Some(rest) => cut_middle(&name, width) + rest,
+        None => message,
+    }
 }
 
 fn labelled(label: &str, value: &str) -> Line {
     let mut line = Line::of(pad(label, LABEL, false) + " ", Tone::Dim);
     line.push(value, Tone::Plain);
     line
+}
+
+/// Returns why a policy reported a call, after the policy's name.
+fn why(reason: &str) -> String {
+    match reason {
+        "not_allowed" => "does not allow it".to_owned(),
+        "deny_list" => "has it in its deny list".to_owned(),
+        "not_learned" => "has not learned it".to_owned(),
+        "abi" => "allows no calls of this ABI".to_owned(),
+        "unknown_number" => "no system call has this number".to_owned(),
+        other => printable(other),
+    }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{} times", compact(count)) }
 }
 
 /// Returns a text as one argument of a shell.
@@ -108,18 +141,20 @@ pub(super) fn incident(incident: &IncidentEntry, time: f64, daemon: &str) -> Vec
     let mut lines = vec![Line::of(printable(&incident.message), tone(&incident.severity)), Line::default()];
     lines.push(labelled("workload", &name(&incident.workload)));
     let (started, seen) = (ago(time - incident.started), ago(time - incident.last_seen));
-    lines.push(labelled("seen", &format!("{started} ago to {seen} ago, {} times", compact(incident.count))));
+    lines.push(labelled("seen", &format!("{started} ago to {seen} ago, {}", times(incident.count))));
     if let Some(process) = &incident.process {
         lines.extend(process_tree(process));
     }
     lines.push(Line::default());
-    lines.push(Line::of("Why: calls that its policy does not allow", Tone::Heading));
+    lines.push(Line::of("Why: calls that its policy does not expect", Tone::Heading));
     for call in &incident.calls {
-        let name = format!("  {} {}", printable(&call.syscall), printable(&call.abi));
-        let mut line = Line::of(pad(&name, CALL, false), tone(&call.severity));
+        let argument =
+            if call.argument.is_empty() { String::new() } else { format!("({})", printable(&call.argument)) };
+        let name = format!("  {}{argument} {}", printable(&call.syscall), printable(&call.abi));
+        let mut line = Line::of(pad(&name, CALL.max(name.len()), false), tone(&call.severity));
         let denied = if call.denied { ", denied by seccomp" } else { "" };
-        let (severity, policy, reason) = (&call.severity, printable(&call.policy), printable(&call.reason));
-        let text = format!(" {} times, {severity}, policy {policy}: {reason}{denied}", compact(call.count));
+        let (severity, policy, reason) = (&call.severity, printable(&call.policy), why(&call.reason));
+        let text = format!(" {}, {severity}, policy {policy}: {reason}{denied}", times(call.count));
         line.push(text, Tone::Plain);
         lines.push(line);
     }
@@ -129,7 +164,7 @@ pub(super) fn incident(incident: &IncidentEntry, time: f64, daemon: &str) -> Vec
     lines.push(Line::plain(format!("    {}", printable(&incident.runbook_url))));
     lines.push(Line::plain("  Is it what the workload does? This prints the narrowest exception for its policy:"));
     let ids: Vec<String> = incident.calls.iter().map(|call| printable(&call.violation)).collect();
-    lines.push(Line::plain(format!("    syscallmon policy allow {daemon}{}", ids.join(" "))));
+    lines.push(command(["syscallmon", "policy", "allow"], daemon, ids.iter().map(String::as_str)));
     lines
 }
 
@@ -193,6 +228,8 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }
+        // A long list of calls does not hide the command.
+        assert!(page.find("profile generate") < page.find("openat"), "{page}");
     }
 
     #[test]
@@ -202,7 +239,7 @@ mod tests {
             "count": 3, "workload": {"cgroup": "/a"}, "runbook_url": "https://runbook",
             "process": {"pid": 3, "uid": 0, "comm": "sh", "exe": "/bin/sh", "command_line": ["sh", "-c", "\u{202e}x"],
                         "parents": [{"pid": 2, "comm": "nginx"}, {"pid": 1, "comm": "init"}]},
-            "calls": [{"violation": "abc", "abi": "x86_64", "syscall": "mount", "denied": true, "policy": "web",
+            "calls": [{"violation": "abc", "abi": "x86_64", "syscall": "mount", "argument": "MS_BIND", "denied": true, "policy": "web",
                        "severity": "critical", "reason": "not_allowed", "count": 3}],
         }))
         .unwrap();
@@ -210,7 +247,7 @@ mod tests {
         for part in [
             "sh made \\u{1b}[31m\n",
             "  init (pid 1)\n    nginx (pid 2)\n      /bin/sh (pid 3, uid 0)\n      sh -c \\u{202e}x\n",
-            " 3 times, critical, policy web: not_allowed, denied by seccomp\n",
+            "  mount(MS_BIND) x86_64      3 times, critical, policy web: does not allow it, denied by seccomp\n",
             "https://runbook\n",
             "syscallmon policy allow --url http://node abc\n",
         ] {

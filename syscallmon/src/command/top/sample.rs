@@ -1,11 +1,14 @@
 //! What `top` shows, as the API of a daemon answers it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{process::printable, view::Sums};
+use crate::{process::printable, snapshot::LOSS_REASONS, view::Sums};
+
+/// Calls in this time after a workload or the daemon started belong to the start.
+const START_SECONDS: f64 = 300.0;
 
 /// Labels of a workload.
 pub(super) type Labels = BTreeMap<String, String>;
@@ -19,10 +22,10 @@ pub(super) struct Sample {
     pub(super) workloads: Vec<WorkloadEntry>,
     /// Probes that are not attached and calls that were lost, a sentence each.
     pub(super) problems: Vec<String>,
-    /// Calls that workloads have made for the first time, the newest first.
-    pub(super) new_calls: Vec<NewCallEntry>,
-    /// Incidents, the newest first.
-    pub(super) incidents: Vec<IncidentEntry>,
+    /// Calls that workloads have made for the first time, the newest first; `None` if nobody asked.
+    pub(super) new_calls: Option<Vec<NewCallEntry>>,
+    /// Incidents, the newest first; `None` if nobody asked.
+    pub(super) incidents: Option<Vec<IncidentEntry>>,
     /// The calls of the workload that is open.
     pub(super) open: Option<OpenWorkload>,
 }
@@ -37,6 +40,19 @@ pub(super) struct WorkloadsPage {
     pub(super) lost: BTreeMap<String, Option<u64>>,
     pub(super) next: Option<String>,
     pub(super) workloads: Vec<WorkloadEntry>,
+    /// First calls with their processes, the newest first; only on the first page.
+    #[serde(default)]
+    pub(super) first_calls: Vec<FirstCallEntry>,
+}
+
+/// A first call of a cgroup.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct FirstCallEntry {
+    workload: Labels,
+    abi: String,
+    syscall: String,
+    pid: u32,
+    comm: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,7 +70,12 @@ impl WorkloadsPage {
         });
         let lost = self.lost.iter().filter_map(|(reason, count)| {
             let count = count.filter(|count| *count > 0)?;
-            Some(format!("lost {count} ({})", printable(reason)))
+            let help = LOSS_REASONS.iter().find(|known| known.name == reason).map_or("", |known| known.help);
+            Some(if help.is_empty() {
+                format!("lost {count}: {}", printable(reason))
+            } else {
+                format!("lost {count}: {help}")
+            })
         });
         probes.chain(lost).collect()
     }
@@ -68,6 +89,9 @@ pub(super) struct WorkloadEntry {
     #[serde(default)]
     pub(super) metadata: Labels,
     pub(super) gone: bool,
+    /// When it started, if the daemon saw that.
+    #[serde(default)]
+    pub(super) started: Option<f64>,
     pub(super) totals: Sums,
     #[serde(default)]
     pub(super) rates: RatesEntry,
@@ -90,6 +114,45 @@ pub(super) struct NewCallEntry {
     pub(super) syscall: String,
     pub(super) calls: u64,
     pub(super) first_seen: f64,
+    /// Whether it belongs to the start of its workload, or of the daemon.
+    #[serde(skip)]
+    pub(super) is_start: bool,
+    /// The process that made it first, if that is known.
+    #[serde(skip)]
+    pub(super) process: Option<FirstProcess>,
+}
+
+/// A process that made a call first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FirstProcess {
+    pub(super) pid: u32,
+    /// Safe to show.
+    pub(super) comm: String,
+}
+
+impl NewCallEntry {
+    /// Returns the calls of single workloads, with what `workloads` and `first_calls` know about them.
+    pub(super) fn completed(
+        calls: Vec<Self>,
+        counting_since: f64,
+        workloads: &[WorkloadEntry],
+        first_calls: &[FirstCallEntry],
+    ) -> Vec<Self> {
+        let started: HashMap<&str, f64> =
+            workloads.iter().filter_map(|entry| Some((entry.id.as_str(), entry.started?))).collect();
+        // The oldest is the last, and replaces the others.
+        let processes: HashMap<_, _> =
+            first_calls.iter().map(|first| ((&first.workload, &*first.abi, &*first.syscall), first)).collect();
+        let is_one = |call: &Self| !call.workload.get("cgroup").is_some_and(|cgroup| cgroup.starts_with('('));
+        let complete = |call: Self| {
+            let began =
+                started.get(call.workload_id.as_str()).map_or(counting_since, |began| began.max(counting_since));
+            let first = processes.get(&(&call.workload, &*call.abi, &*call.syscall));
+            let process = first.map(|first| FirstProcess { pid: first.pid, comm: printable(&first.comm) });
+            Self { is_start: call.first_seen < began + START_SECONDS, process, ..call }
+        };
+        calls.into_iter().filter(is_one).map(complete).collect()
+    }
 }
 
 /// An incident, of `/api/v1/incidents`.
@@ -138,6 +201,8 @@ pub(super) struct UnexpectedCall {
     pub(super) violation: String,
     pub(super) abi: String,
     pub(super) syscall: String,
+    #[serde(default)]
+    pub(super) argument: String,
     pub(super) denied: bool,
     pub(super) policy: String,
     pub(super) severity: String,
@@ -206,6 +271,8 @@ pub(super) fn selector(labels: &Labels) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -223,12 +290,46 @@ mod tests {
 
     #[test]
     fn problems_are_probes_that_failed_and_calls_that_were_lost() {
-        let page: WorkloadsPage = serde_json::from_value(serde_json::json!({
+        let page: WorkloadsPage = serde_json::from_value(json!({
             "snapshot_time": 1.5, "workloads": [],
             "probes": [{"probe": "sys_enter", "problem": null}, {"probe": "cgroup", "problem": "not permitted"}],
             "lost": {"recursion": 0, "series_full": 7, "reclaim": null},
         }))
         .unwrap();
-        assert_eq!(page.problems(), ["probe cgroup: not permitted", "lost 7 (series_full)"]);
+        let lost = "lost 7: ".to_owned() + LOSS_REASONS.iter().find(|known| known.name == "series_full").unwrap().help;
+        assert_eq!(page.problems(), ["probe cgroup: not permitted", &lost]);
+    }
+
+    #[test]
+    fn a_new_call_has_its_process_and_says_whether_it_belongs_to_a_start() {
+        let first = |pid, comm: &str| {
+            let entry =
+                json!({"workload": {"cgroup": "/a"}, "abi": "x86_64", "syscall": "mount", "pid": pid, "comm": comm});
+            serde_json::from_value::<FirstCallEntry>(entry).unwrap()
+        };
+        let workload = serde_json::from_value::<WorkloadEntry>(json!({
+            "id": "a", "workload": {"cgroup": "/a"}, "gone": false, "started": 1000.0,
+            "totals": {"calls": 1, "errors": 0, "denied": 0, "io_uring": 0},
+        }))
+        .unwrap();
+        let call = |id: &str, cgroup: &str, first_seen: f64| {
+            let entry = json!({
+                "workload_id": id, "workload": {"cgroup": cgroup}, "abi": "x86_64", "syscall": "mount", "calls": 1,
+                "first_seen": first_seen,
+            });
+            serde_json::from_value::<NewCallEntry>(entry).unwrap()
+        };
+        let calls = vec![
+            call("a", "/a", 1299.0),
+            call("a", "/a", 1301.0),
+            call("b", "/b", 399.0),
+            call("b", "/b", 401.0),
+            call("g", "(gone)", 1500.0),
+        ];
+        let first_calls = [first(8, "newer"), first(7, "sh\u{1b}")];
+        let calls = NewCallEntry::completed(calls, 100.0, &[workload], &first_calls);
+        assert_eq!(calls.iter().map(|call| call.is_start).collect::<Vec<_>>(), [true, false, true, false]);
+        let process = Some(FirstProcess { pid: 7, comm: "sh\\u{1b}".to_owned() });
+        assert_eq!((&calls[0].process, &calls[2].process), (&process, &None));
     }
 }

@@ -3,9 +3,9 @@
 use super::{
     columns::{Column, WorkloadRow},
     details,
-    sample::name,
+    sample::{NewCallEntry, name},
     state::{Cover, State, Tab},
-    text::{Line, Tone, ago, compact, cut, cut_middle, pad},
+    text::{Line, Tone, ago, compact, cut, cut_middle, pad, wrapped},
 };
 use crate::process::printable;
 
@@ -55,10 +55,11 @@ pub(super) fn lines(state: &State, origin: &Origin, width: usize, height: usize)
                 line.push(*text, Tone::Plain);
                 line
             }));
+            let problems = state.sample.problems.iter().map(|problem| Line::of(problem.as_str(), Tone::Warning));
+            lines.extend(problems.flat_map(|problem| wrapped(problem, width)));
         }
         Some(Cover::Details(first)) => {
-            let page = page(state, origin);
-            // The last line stays in view.
+            let page = page(state, origin, width);
             let first = first.min(page.len().saturating_sub(room + 1));
             lines.extend(page.into_iter().skip(first).take(room + 1));
         }
@@ -74,6 +75,14 @@ pub(super) fn lines(state: &State, origin: &Origin, width: usize, height: usize)
 /// Returns how many entries fit on a screen.
 pub(super) fn entries(height: usize) -> usize {
     height.saturating_sub(LINES_ABOVE + LINES_BELOW)
+}
+
+/// Returns the first line of the open entry that is shown when its last line is in view.
+pub(super) fn last_scroll(state: &State, origin: &Origin, width: usize, height: usize) -> usize {
+    match state.cover {
+        Some(Cover::Details(_)) => page(state, origin, width).len().saturating_sub(entries(height) + 1),
+        _ => 0,
+    }
 }
 
 fn clipped(line: Line, width: usize) -> Line {
@@ -97,8 +106,9 @@ fn title(state: &State, origin: &Origin) -> Line {
     line.push(text, Tone::Plain);
     if let Some(problem) = state.sample.problems.first() {
         let more = state.sample.problems.len() - 1;
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        line.push(format!("  {problem}{more}"), Tone::Warning);
+        // The help has them in full.
+        let more = if more > 0 { format!("{} problems (?): ", more + 1) } else { "problem (?): ".to_owned() };
+        line.push(format!("  {more}{problem}"), Tone::Warning);
     }
     line
 }
@@ -110,10 +120,10 @@ fn tabs(state: &State) -> Line {
         line.push("  ", Tone::Plain);
     }
     if state.is_frozen {
-        line.push(" frozen (f goes on)", Tone::Warning);
+        line.push(" frozen (f goes on)", Tone::Active);
     }
     if state.keeps_order {
-        line.push(" order kept (o sorts again)", Tone::Warning);
+        line.push(" order kept (o sorts again)", Tone::Active);
     }
     line
 }
@@ -124,14 +134,18 @@ fn footer(state: &State) -> Line {
     }
     let mut line = Line::of("? help  / filter  Enter open  f freeze  q quit", Tone::Dim);
     if !state.filter.is_empty() {
-        line.push(format!("  filter: {} (Esc clears it)", printable(&state.filter)), Tone::Warning);
+        line.push(format!("  filter: {} (Esc clears it)", printable(&state.filter)), Tone::Active);
     }
     line
 }
 
 /// Returns the page of the selected entry.
-fn page(state: &State, origin: &Origin) -> Vec<Line> {
-    let gone = || vec![Line::of("It is not there any more. Esc goes back.", Tone::Warning)];
+fn page(state: &State, origin: &Origin, width: usize) -> Vec<Line> {
+    page_of_any_width(state, origin).into_iter().flat_map(|line| wrapped(line, width)).collect()
+}
+
+fn page_of_any_width(state: &State, origin: &Origin) -> Vec<Line> {
+    let gone = || vec![Line::plain("It is not there any more. Esc goes back.")];
     let time = state.sample.time;
     if state.tab == Tab::Incidents {
         let selected = state.incidents().find(|incident| Some(&incident.id) == state.selected.as_ref());
@@ -164,20 +178,14 @@ fn list(state: &State, width: usize, room: usize) -> Vec<Line> {
             (headings(state, &columns, width), rows.collect())
         }
         Tab::NewCalls => {
-            let heading =
-                format!("{} {} {} WORKLOAD", pad("AGE", 5, true), pad("CALL", 26, false), pad("CALLS", 8, true));
             let calls = state.new_calls().enumerate();
             let calls = calls.filter_map(|(position, (_, call))| {
-                let text = format!(
-                    "{} {} {} {}",
-                    pad(&ago(state.sample.time - call.first_seen), 5, true),
-                    pad(&format!("{} {}", printable(&call.syscall), printable(&call.abi)), 26, false),
-                    pad(&compact(call.calls), 8, true),
-                    cut_middle(&name(&call.workload), width.saturating_sub(42)),
-                );
-                Some(Line::of(text, if shown(position)? { Tone::Selected } else { Tone::Plain }))
+                let is_selected = shown(position)?;
+                let tone = if call.is_start { Tone::Dim } else { Tone::Plain };
+                let tone = if is_selected { Tone::Selected } else { tone };
+                Some(Line::of(new_call(call, state.sample.time, width), tone))
             });
-            (Line::of(heading, Tone::Heading), calls.collect())
+            (Line::of(new_call_headings(width), Tone::Heading), calls.collect())
         }
         Tab::Incidents => {
             let heading =
@@ -189,7 +197,7 @@ fn list(state: &State, width: usize, room: usize) -> Vec<Line> {
                     pad(&ago(state.sample.time - incident.last_seen), 5, true),
                     pad(&printable(&incident.severity), 8, false),
                     pad(&compact(incident.count), 8, true),
-                    printable(&incident.message),
+                    details::message(incident, width.saturating_sub(24) / 3),
                 );
                 let tone = if shown(position)? { Tone::Selected } else { details::tone(&incident.severity) };
                 Some(Line::of(text, tone))
@@ -202,15 +210,52 @@ fn list(state: &State, width: usize, room: usize) -> Vec<Line> {
 }
 
 fn nothing(state: &State) -> &'static str {
-    if !state.filter.is_empty() {
+    let is_there = match state.tab {
+        Tab::Workloads => true,
+        Tab::NewCalls => state.sample.new_calls.is_some(),
+        Tab::Incidents => state.sample.incidents.is_some(),
+    };
+    if !state.filter.is_empty() && is_there {
         return "Nothing matches the filter.";
     }
     match state.tab {
         _ if state.sample.time <= 0.0 => "Waiting for the first sample.",
+        Tab::NewCalls if state.sample.new_calls.is_none() => "Waiting for the new calls.",
+        Tab::Incidents if state.sample.incidents.is_none() => "Waiting for the incidents.",
         Tab::Workloads => "No workload has made a call yet.",
         Tab::NewCalls => "No new calls.",
         Tab::Incidents => "No incidents: no unexpected call was seen.",
     }
+}
+
+/// Columns of a new call besides its workload: its age, whether it belongs to a start, the call, and the process.
+const NEW_CALL: [usize; 4] = [5, 5, 26, 15];
+/// Width of the number of calls, which wide screens show.
+const NUMBER: usize = 8;
+const WIDE: usize = 100;
+
+fn new_call_headings(width: usize) -> String {
+    new_call_columns(["AGE", "", "CALL", "CALLS", "WORKLOAD", "FIRST MADE BY"], width)
+}
+
+fn new_call(call: &NewCallEntry, time: f64, width: usize) -> String {
+    let age = ago(time - call.first_seen);
+    let text = format!("{} {}", printable(&call.syscall), printable(&call.abi));
+    let process = call.process.as_ref().map_or("", |process| &process.comm);
+    let start = if call.is_start { "start" } else { "" };
+    new_call_columns([&age, start, &text, &compact(call.calls), &name(&call.workload), process], width)
+}
+
+fn new_call_columns([age, start, call, calls, workload, process]: [&str; 6], width: usize) -> String {
+    let [age_width, start_width, call_width, process_width] = NEW_CALL;
+    let mut text = [pad(age, age_width, true), pad(start, start_width, false), pad(call, call_width, false)].join(" ");
+    let mut taken = NEW_CALL.iter().sum::<usize>() + NEW_CALL.len();
+    if width >= WIDE {
+        text += &format!(" {}", pad(calls, NUMBER, true));
+        taken += NUMBER + 1;
+    }
+    let room = width.saturating_sub(taken);
+    text + &format!(" {} {}", pad(&cut_middle(workload, room), room, false), pad(process, process_width, false))
 }
 
 /// Returns the columns that fit beside the name; the last ones are left out.
@@ -246,7 +291,7 @@ fn headings(state: &State, columns: &[Column], width: usize) -> Line {
     let mut line = Line::default();
     for &column in columns {
         let is_sorted = column == state.sort;
-        let mark = if state.reverse { "^" } else { "v" };
+        let mark = if state.reverse { "▲" } else { "▼" };
         let text = if is_sorted { format!("{mark}{}", column.heading()) } else { column.heading().to_owned() };
         line.push(cell(column, &text, columns, width), if is_sorted { Tone::Active } else { Tone::Heading });
     }
@@ -263,7 +308,8 @@ fn workload(row: &WorkloadRow, columns: &[Column], width: usize, is_selected: bo
             _ if row.entry.gone => Tone::Dim,
             _ => Tone::Plain,
         };
-        line.push(cell(column, &column.text(row), columns, width), tone);
+        let ended = if column == Column::Name && row.entry.gone { " (ended)" } else { "" };
+        line.push(cell(column, &(column.text(row) + ended), columns, width), tone);
     }
     line
 }

@@ -40,6 +40,7 @@ struct Envelope {
 
 #[derive(Deserialize)]
 struct CallsPage {
+    counting_since: f64,
     calls: Vec<NewCallEntry>,
 }
 
@@ -56,11 +57,12 @@ impl Source {
     /// When the daemon does not answer, or answers what is not its API.
     pub(super) async fn sample(&self, wanted: &Wanted) -> Result<Sample> {
         let mut sample = Sample::default();
-        let mut cursor = String::new();
+        let (mut cursor, mut first_calls) = (String::new(), Vec::new());
         loop {
             let path = format!("/api/v1/workloads?detail=rates&limit=2000{cursor}");
             let page: WorkloadsPage = self.get(&path).await?;
             (sample.time, sample.problems) = (page.snapshot_time, page.problems());
+            first_calls.extend(page.first_calls);
             sample.workloads.extend(page.workloads);
             match page.next {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -69,11 +71,12 @@ impl Source {
         }
         if wanted.new_calls {
             let page: CallsPage = self.get(&format!("/api/v1/calls?limit={MAX_ENTRIES}")).await?;
-            sample.new_calls = page.calls;
+            let calls = NewCallEntry::completed(page.calls, page.counting_since, &sample.workloads, &first_calls);
+            sample.new_calls = Some(calls);
         }
         if wanted.incidents {
             let page: IncidentsPage = self.get(&format!("/api/v1/incidents?limit={MAX_ENTRIES}")).await?;
-            sample.incidents = page.incidents;
+            sample.incidents = Some(page.incidents);
         }
         if let Some(id) = wanted.open.as_ref().filter(|id| sample.workloads.iter().any(|entry| entry.id == **id)) {
             sample.open = Some(self.get::<OpenWorkload>(&format!("/api/v1/workloads/{id}")).await?);

@@ -109,6 +109,8 @@ pub(super) struct State {
     pub(super) selected: Option<String>,
     /// Number of entries that fit on the screen.
     page: usize,
+    /// The first line of the open entry that is shown when its last line is in view.
+    last_scroll: usize,
 }
 
 impl State {
@@ -129,7 +131,13 @@ impl State {
             cover: None,
             selected: None,
             page: 1,
+            last_scroll: usize::MAX,
         }
+    }
+
+    /// Notes how far the open entry can scroll.
+    pub(super) fn set_last_scroll(&mut self, line: usize) {
+        self.last_scroll = line;
     }
 
     /// Notes how many entries fit on the screen.
@@ -214,14 +222,17 @@ impl State {
 
     /// Returns the new calls that match the filter, with an id for each.
     pub(super) fn new_calls(&self) -> impl Iterator<Item = (String, &super::sample::NewCallEntry)> {
-        let calls = self.sample.new_calls.iter();
-        let calls = calls.filter(|call| self.matches(&[&name(&call.workload), &call.syscall]));
+        let calls = self.sample.new_calls.iter().flatten();
+        let calls = calls.filter(|call| {
+            let process = call.process.as_ref().map_or("", |process| &process.comm);
+            self.matches(&[&name(&call.workload), &call.syscall, process])
+        });
         calls.map(|call| (format!("{} {} {}", call.workload_id, call.abi, call.syscall), call))
     }
 
     /// Returns the incidents that match the filter.
     pub(super) fn incidents(&self) -> impl Iterator<Item = &super::sample::IncidentEntry> {
-        self.sample.incidents.iter().filter(|incident| self.matches(&[&incident.message, &incident.severity]))
+        self.sample.incidents.iter().flatten().filter(|incident| self.matches(&[&incident.message, &incident.severity]))
     }
 
     /// Returns the ids of the entries of the list.
@@ -271,7 +282,8 @@ impl State {
     fn key_on_cover(&mut self, cover: Cover, key: Key) -> Action {
         let scroll = |state: &mut Self, by: isize| {
             if let Cover::Details(line) = cover {
-                state.cover = Some(Cover::Details(line.saturating_add_signed(by)));
+                let next = line.min(state.last_scroll).saturating_add_signed(by);
+                state.cover = Some(Cover::Details(next.min(state.last_scroll)));
             }
         };
         let page = self.page.cast_signed();
@@ -285,7 +297,7 @@ impl State {
             Key::PageUp => scroll(self, -page),
             Key::PageDown | Key::Char(' ') => scroll(self, page),
             Key::Home | Key::Char('g') => scroll(self, isize::MIN),
-            Key::End | Key::Char('G') => scroll(self, 1 << 20),
+            Key::End | Key::Char('G') => scroll(self, isize::MAX),
             _ => {}
         }
         Action::Draw

@@ -1,6 +1,6 @@
 //! The screen in a terminal: keys, samples and signals. The terminal is restored however it ends.
 
-use std::{env, time::Duration};
+use std::{env, panic::resume_unwind, time::Duration};
 
 use anyhow::Context;
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -12,7 +12,7 @@ use ratatui::{
     widgets::Paragraph,
 };
 use tokio::{
-    task::JoinHandle,
+    task::{JoinError, JoinHandle},
     time::{MissedTickBehavior, interval},
 };
 
@@ -108,7 +108,12 @@ impl Asked {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let answer = running.await;
         self.running = None;
-        answer.context("a task failed")?
+        match answer.map_err(JoinError::try_into_panic) {
+            Ok(answer) => answer,
+            // The terminal is already restored, so nothing can be drawn any more.
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(error)) => Err(error).context("a task failed"),
+        }
     }
 }
 
@@ -118,6 +123,7 @@ fn draw(terminal: &mut DefaultTerminal, state: &mut State, origin: &Origin, has_
             let area = frame.area();
             let (width, height) = (usize::from(area.width), usize::from(area.height));
             state.set_page(screen::entries(height));
+            state.set_last_scroll(screen::last_scroll(state, origin, width, height));
             let lines = screen::lines(state, origin, width, height);
             let lines: Vec<TerminalLine<'_>> = lines.into_iter().map(|line| styled(line, has_colours)).collect();
             frame.render_widget(Paragraph::new(Text::from(lines)), area);
@@ -138,7 +144,7 @@ fn styled(line: Line, has_colours: bool) -> TerminalLine<'static> {
 fn style(tone: Tone) -> Style {
     let style = Style::new();
     match tone {
-        Tone::Plain => style,
+        Tone::Plain | Tone::Command => style,
         Tone::Dim => style.add_modifier(Modifier::DIM),
         Tone::Heading => style.add_modifier(Modifier::BOLD),
         Tone::Active => style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED),
@@ -172,4 +178,80 @@ fn key(event: &Event) -> Option<Key> {
         KeyCode::Backspace => Key::Backspace,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::Read as _,
+        process::{Command, Stdio},
+        thread,
+    };
+
+    use rustix::{
+        pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+        termios::{LocalModes, tcgetattr},
+    };
+    use syscallmon_testkit::Guarded;
+
+    use super::*;
+    use crate::command::top::{columns::Column, state::Start};
+
+    const TIMEOUT: Duration = Duration::from_mins(1);
+    const WHERE: &str = "SYSCALLMON_TEST_PANIC";
+    const ENTER_SCREEN: &str = "\u{1b}[?1049h";
+    const LEAVE_SCREEN: &str = "\u{1b}[?1049l";
+
+    #[test]
+    #[ignore = "a_panic_restores_the_terminal_before_its_message runs it in a terminal"]
+    fn panics_in_a_terminal() {
+        let (mut stop, place) = (StopSignals::new().unwrap(), env::var(WHERE).unwrap());
+        let router = axum::Router::new().fallback(|| async { panic!("on purpose") as &str });
+        let start = Start { sort: Column::Rate, reverse: false, filter: String::new(), columns: Vec::new() };
+        let origin = Origin { title: String::new(), daemon: String::new() };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            if place == "draw" {
+                let _terminal = Restored(ratatui::try_init().unwrap());
+                panic!("on purpose");
+            }
+            let source = Source::Own(router);
+            show(&source, &origin, State::new(start), Duration::from_millis(100), &mut stop).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_panic_restores_the_terminal_before_its_message() {
+        for place in ["draw", "sample"] {
+            let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+            grantpt(&master).unwrap();
+            unlockpt(&master).unwrap();
+            let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+            let open = || Stdio::from(File::options().read(true).write(true).open(&path).unwrap());
+            let mut command = Command::new(env::current_exe().unwrap());
+            command.args([
+                "--exact",
+                "command::top::terminal::tests::panics_in_a_terminal",
+                "--ignored",
+                "--nocapture",
+            ]);
+            command.stdin(open()).stdout(open()).stderr(open()).env(WHERE, place).env("TERM", "xterm-256color");
+            let mut child = Guarded::spawn(&mut command).unwrap();
+            drop(command);
+            let mut output = File::from(master.try_clone().unwrap());
+            let screen = thread::spawn(move || {
+                let mut bytes = Vec::new();
+                // Ends with an error when the last process has closed its side.
+                let _ = output.read_to_end(&mut bytes);
+                String::from_utf8_lossy(&bytes).into_owned()
+            });
+            assert_eq!(child.wait(TIMEOUT).expect("it ends").code(), Some(101), "{place}");
+            let screen = screen.join().unwrap();
+            let (_, left) = screen.split_once(LEAVE_SCREEN).expect("the screen is left");
+            assert!(left.contains("on purpose") && !left.contains(ENTER_SCREEN), "{place}: {screen}");
+            let modes = tcgetattr(&master).unwrap().local_modes;
+            assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO), "{place}: {modes:?}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::{
     columns::Column,
     output::Format,
     sample::{IncidentEntry, NewCallEntry, OpenWorkload, Sample, WorkloadEntry},
-    screen::{Origin, lines},
+    screen::{Origin, last_scroll, lines},
     state::{Action, Key, Start, State},
     text::Tone,
 };
@@ -66,7 +66,7 @@ fn rates_are_of_the_last_two_samples_and_the_busiest_comes_first() {
     let expected = "\
 syscallmon top: http://node  3 workloads, 60.0 calls/s
 1 Workloads  2 New calls  3 Incidents
-vCALLS/S LAST MINUTES            ERR/S DENIED/S    CALLS   ERRORS WORKLOAD
+▼CALLS/S LAST MINUTES            ERR/S DENIED/S    CALLS   ERRORS WORKLOAD
     30.0                  ▃▅█      3.0      0.0      160       16 shop/b/web
     20.0                  ▃▅█      2.0      0.0      140       14 shop/c/web
     10.0                  ▃▅█      1.0      0.0      120       12 shop/a/web
@@ -192,23 +192,80 @@ fn new_calls_and_incidents_have_lists_of_their_own() {
         "first_seen": 44.0,
     }))
     .unwrap();
-    state.received(Sample { new_calls: vec![call], ..sample(104.0, &[("a", 1)]) });
+    state.received(Sample { new_calls: Some(vec![call]), ..sample(104.0, &[("a", 1)]) });
     let screen = text(&state, 100, 8);
-    assert!(screen.contains("  60s mount x86_64                      2 /a"), "{screen}");
+    assert!(screen.contains("  60s       mount x86_64                      2 /a"), "{screen}");
+    assert!(text(&state, 80, 8).contains("  60s       mount x86_64               /a"));
     state.key(Key::Enter);
     assert_eq!(state.wanted().open.as_deref(), Some("a"));
     state.key(Key::Escape);
     assert_eq!(state.key(Key::Char('3')), Action::Fetch);
+    // Nobody has asked yet.
+    assert!(text(&state, 100, 8).contains("Waiting for the incidents."));
+    state.received(Sample { incidents: Some(Vec::new()), ..sample(105.0, &[("a", 1)]) });
     assert!(text(&state, 100, 8).contains("No incidents"));
     let incident: IncidentEntry = serde_json::from_value(json!({
         "id": "1", "message": "shop/a/web: sh made an unexpected call: mount", "severity": "critical",
         "started": 100.0, "last_seen": 103.0, "count": 1, "workload": {"cgroup": "/a"},
     }))
     .unwrap();
-    state.received(Sample { incidents: vec![incident], ..sample(106.0, &[("a", 1)]) });
+    state.received(Sample { incidents: Some(vec![incident]), ..sample(106.0, &[("a", 1)]) });
     assert!(text(&state, 100, 8).contains("   3s critical        1 shop/a/web: sh made"));
     state.key(Key::Enter);
     assert!(text(&state, 100, 20).contains("What to do"));
+}
+
+#[test]
+fn a_narrow_screen_shows_whole_commands_and_scrolls_back_at_once() {
+    let mut state = busy();
+    state.key(Key::Enter);
+    let syscalls: Vec<Value> =
+        (0..40).map(|call| json!({"abi": "x86_64", "syscall": format!("call{call}"), "calls": 1})).collect();
+    let open = serde_json::from_value(json!({"id": "b", "syscalls": syscalls})).unwrap();
+    state.received(Sample { open: Some(open), ..sample(104.0, &[("b", 170)]) });
+    let screen = text(&state, 62, 24);
+    let command = "    syscallmon profile generate --daemon http://node \\
+      --workload 'container=\"web\",namespace=\"shop\",pod=\"b\"'
+";
+    assert!(screen.contains(command), "{screen}");
+    state.set_last_scroll(last_scroll(&state, &origin(), 62, 24));
+    for _ in 0..10 {
+        state.key(Key::PageDown);
+        state.key(Key::End);
+    }
+    let end = text(&state, 62, 24);
+    assert!(end.contains("call39"), "{end}");
+    state.key(Key::Up);
+    assert!(!text(&state, 62, 24).contains("call39"));
+}
+
+#[test]
+fn the_name_of_a_workload_does_not_hide_the_calls_of_an_incident() {
+    let mut state = busy();
+    state.key(Key::Char('3'));
+    let cgroup = format!("/docker/{}", "0".repeat(64));
+    let incident: IncidentEntry = serde_json::from_value(json!({
+        "id": "1", "message": format!("{cgroup}: sh made an unexpected call: mount"), "severity": "critical",
+        "started": 100.0, "last_seen": 103.0, "count": 1, "workload": {"cgroup": cgroup},
+    }))
+    .unwrap();
+    state.received(Sample { incidents: Some(vec![incident]), ..sample(106.0, &[("a", 1)]) });
+    let screen = text(&state, 80, 8);
+    assert!(screen.contains("/docker/0…00000000: sh made an unexpected"), "{screen}");
+}
+
+#[test]
+fn an_ended_workload_is_marked_and_the_help_has_problems_in_full() {
+    let mut state = state();
+    let mut ended = workload("a", 1);
+    ended.gone = true;
+    let problem = format!("probe cgroup: {}", "not permitted ".repeat(8));
+    state.received(Sample { time: 1.0, workloads: vec![ended], problems: vec![problem], ..Sample::default() });
+    let screen = text(&state, 80, 24);
+    assert!(screen.contains("shop/a/web (ended)") && screen.contains("problem (?)"), "{screen}");
+    keys(&mut state, "?");
+    let help = text(&state, 80, 24).replace("\n  ", " ");
+    assert_eq!(help.matches("not permitted").count(), 8, "{help}");
 }
 
 #[test]

@@ -11,12 +11,14 @@ pub(super) enum Tone {
     Dim,
     /// A heading.
     Heading,
-    /// The column that rows are sorted by, or the tab that is shown.
+    /// The column that rows are sorted by, the tab that is shown, or a switch of the user that is on.
     Active,
     /// The selected row.
     Selected,
     /// A rate over time.
     History,
+    /// A command to copy. Each piece is an argument, so that a line can break between them.
+    Command,
     Warning,
     Critical,
 }
@@ -34,6 +36,15 @@ impl Line {
         Self::of(text, Tone::Plain)
     }
 
+    /// Returns a command to copy, with four spaces before it.
+    pub(super) fn command(arguments: &[&str]) -> Self {
+        let mut line = Self::default();
+        for (position, argument) in arguments.iter().enumerate() {
+            line.push(if position == 0 { format!("    {argument}") } else { format!(" {argument}") }, Tone::Command);
+        }
+        line
+    }
+
     pub(super) fn push(&mut self, text: impl Into<String>, tone: Tone) {
         self.0.push((text.into(), tone));
     }
@@ -42,6 +53,55 @@ impl Line {
     pub(super) fn text(&self) -> String {
         self.0.iter().map(|(text, _)| text.as_str()).collect()
     }
+}
+
+/// Breaks a line that is too long, and indents its rest. A broken command is still one command for a shell.
+pub(super) fn wrapped(line: Line, width: usize) -> Vec<Line> {
+    let text = line.text();
+    if text.width() <= width {
+        return vec![line];
+    }
+    let is_command = line.0.iter().any(|(_, tone)| *tone == Tone::Command);
+    let indent = (text.len() - text.trim_start().len() + 2).min(width / 2);
+    let room = if is_command { width.saturating_sub(2) } else { width };
+    let (mut lines, mut current, mut used) = (Vec::new(), Line::default(), 0);
+    for (token, tone) in tokens(&line, is_command, room.saturating_sub(indent).max(1)) {
+        let mut token = token.as_str();
+        if used > 0 && used + token.trim_end().width() > room {
+            if is_command && token.starts_with(' ') {
+                current.push(" \\", tone);
+            }
+            if let Some((last, _)) = current.0.last_mut() {
+                last.truncate(last.trim_end().len());
+            }
+            lines.push(std::mem::replace(&mut current, Line::plain(" ".repeat(indent))));
+            used = indent;
+            token = token.trim_start();
+        }
+        used += token.width();
+        current.push(token, tone);
+    }
+    lines.push(current);
+    lines
+}
+
+/// Returns the parts of a line that stay together: words, or arguments of a command. Longer ones than `width` are cut.
+fn tokens(line: &Line, is_command: bool, width: usize) -> Vec<(String, Tone)> {
+    let mut tokens = Vec::new();
+    for (piece, tone) in &line.0 {
+        let words: Vec<&str> = if is_command { vec![piece] } else { piece.split_inclusive(' ').collect() };
+        for word in words {
+            let mut token = String::new();
+            for c in word.chars() {
+                if token.width() + c.width().unwrap_or(0) > width {
+                    tokens.push((std::mem::take(&mut token), *tone));
+                }
+                token.push(c);
+            }
+            tokens.push((token, *tone));
+        }
+    }
+    tokens
 }
 
 /// Cuts a text to a number of columns. What was cut shows as `…`.
@@ -156,6 +216,22 @@ mod tests {
         for width in 0..20 {
             assert!(cut_middle("漢字/web-1/漢字漢字", width).width() <= width);
             assert_eq!(pad("漢字漢字", width, true).width(), width);
+        }
+    }
+
+    #[test]
+    fn a_long_line_goes_on_in_the_next_one_and_a_command_stays_one() {
+        let texts = |line: Line, width| wrapped(line, width).iter().map(Line::text).collect::<Vec<_>>();
+        assert_eq!(texts(Line::plain("  short"), 7), ["  short"]);
+        assert_eq!(texts(Line::plain("  follow the runbook"), 14), ["  follow the", "    runbook"]);
+        assert_eq!(texts(Line::plain("  at https://runbook"), 10), ["  at", "    https:", "    //runb", "    ook"]);
+        let command = Line::command(&["profile", "--workload", "'a b'"]);
+        assert_eq!(texts(command.clone(), 40), ["    profile --workload 'a b'"]);
+        assert_eq!(texts(command, 20), ["    profile \\", "      --workload \\", "      'a b'"]);
+        for width in 0..20 {
+            let lines = wrapped(Line::plain("  漢字/web-1/漢字漢字 12 漢字"), width);
+            assert_eq!(lines.iter().map(Line::text).collect::<String>().replace(' ', ""), "漢字/web-1/漢字漢字12漢字");
+            assert!(lines.iter().all(|line| width < 4 || line.text().width() <= width), "{lines:?}");
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
     text::{Moment, Name, rfc3339, span, thousands},
 };
 use crate::{
+    detect::Severity,
     kernel::ProbeStatus,
     view::View,
     workload::{Label, ProviderStatus},
@@ -20,6 +21,8 @@ pub(super) struct Frame {
     pub(super) assets: &'static str,
     /// Number of incidents.
     pub(super) incidents: usize,
+    /// The worst severity of them.
+    pub(super) worst: Option<Severity>,
     /// When counting began, in a replay.
     pub(super) recorded: Option<String>,
     pub(super) host: Host,
@@ -60,6 +63,7 @@ impl Frame {
             section,
             assets: &VERSION,
             incidents: view.incidents.len(),
+            worst: view.incidents.iter().map(|incident| incident.severity).max(),
             recorded: view.facts.is_replay.then(|| rfc3339(view.facts.started.1)),
             host: Host::new(view),
             telemetry_path: telemetry_path.to_owned(),

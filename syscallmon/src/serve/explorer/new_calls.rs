@@ -37,7 +37,8 @@ const START: Duration = Duration::from_mins(5);
 const NEW_WORKLOADS: usize = 50;
 
 /// Choices of the form.
-const SINCE: [(&str, &str); 4] = [("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"), ("366d", "all time")];
+const SINCE: [(&str, &str); 5] =
+    [("15m", "15 minutes"), ("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"), ("366d", "all time")];
 
 #[derive(Template)]
 #[template(path = "explorer/new.html")]

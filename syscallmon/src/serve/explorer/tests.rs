@@ -254,8 +254,13 @@ async fn an_incident_says_who_did_what_why_and_what_to_do() {
     ] {
         assert!(html.contains(part), "{part}: {html}");
     }
+    // The colour of each mark is that of the worst severity.
+    assert!(html.contains("class=\"count critical\""), "{html}");
     let workload = page(&router, &link(&html, "/workload/")).await;
+    assert_eq!(link(&workload, "#profile"), "#profile-title");
     for part in [
+        "class=\"flagged critical\"",
+        "id=\"profile-title\"",
         "ENOENT 2",
         "2.00 ms",
         "mount(MS_BIND)",

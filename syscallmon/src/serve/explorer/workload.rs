@@ -26,7 +26,7 @@ use super::{
     workloads::IncidentLine,
 };
 use crate::{
-    detect::{BaselineKey, Policy, PolicySummary},
+    detect::{BaselineKey, Policy, PolicySummary, Severity},
     model::Totals,
     profile::Format,
     serve::{Site, api::incidents::newest},
@@ -51,6 +51,8 @@ pub(super) struct WorkloadPage {
     charts: Vec<Chart>,
     io_uring: String,
     incidents: Vec<IncidentLine>,
+    /// The worst severity of all its incidents.
+    worst: Option<Severity>,
     policy: Option<PolicyLine>,
     baseline: Option<BaselineLine>,
     headings: Vec<Heading>,
@@ -114,7 +116,7 @@ impl WorkloadPage {
         let mut rows = calls::rows(view, workload, totals, &query);
         let pages = query.page(&path, &mut rows);
         let sums = Sums::of(totals, &view.facts.calls);
-        let incidents = newest(view).into_iter().filter(|incident| incident.workload == *workload);
+        let incidents: Vec<_> = newest(view).into_iter().filter(|incident| incident.workload == *workload).collect();
         let policy = view.policies.of(&totals.metadata).filter(|_| workload.is_one());
         let baseline = BaselineKey::of(&totals.metadata).and_then(|kind| BaselineLine::of(view, &kind, may_change));
         let has_latency = totals.counts.durations.iter().next().is_some();
@@ -128,7 +130,8 @@ impl WorkloadPage {
             metadata: metadata(&totals.metadata),
             charts: charts(view.rates.of(id), sums),
             io_uring: thousands(sums.io_uring),
-            incidents: incidents.take(INCIDENTS).map(|incident| IncidentLine::new(view, incident)).collect(),
+            worst: incidents.iter().map(|incident| incident.severity).max(),
+            incidents: incidents.iter().take(INCIDENTS).map(|incident| IncidentLine::new(view, incident)).collect(),
             policy: policy.map(|policy| PolicyLine::new(view, policy)),
             baseline,
             headings,

@@ -40,7 +40,7 @@ const COLUMNS: [Column; 8] = [
     Column { key: "calls", label: "Calls", is_number: true, width: 2 },
     Column { key: "all-errors", label: "Errors", is_number: true, width: 2 },
     Column { key: "all-denied", label: "Denied", is_number: true, width: 2 },
-    Column { key: "flagged", label: "Flagged", is_number: true, width: 0 },
+    Column { key: "flagged", label: "Incidents", is_number: true, width: 0 },
 ];
 
 #[derive(Template)]

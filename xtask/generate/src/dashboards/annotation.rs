@@ -18,18 +18,25 @@ pub struct Annotation {
 pub(super) fn starts() -> Annotation {
     Annotation {
         name: "Daemon started",
-        color: "blue",
+        color: "gray",
         promql: expand(r#"changes(process_start_time_seconds{job="syscallmon",NODE}[2m]) > 0"#),
         text: "{{instance}}",
     }
 }
 
-/// Unexpected calls of the workloads that these words of queries select.
-pub(super) fn unexpected(selected: &str) -> Annotation {
+/// Unexpected calls of the workloads that these words of queries select, in the colours of their severities.
+pub(super) fn unexpected(selected: &str) -> [Annotation; 2] {
+    [
+        marks("Critical calls", "red", &format!(r#"{selected},severity="critical""#)),
+        marks("Unexpected calls", "orange", &format!(r#"{selected},severity!="critical""#)),
+    ]
+}
+
+fn marks(name: &'static str, color: &'static str, selected: &str) -> Annotation {
     let of_selected = occurrences(&format!("syscallmon_unexpected_syscalls_total{{{selected}}}"), "1m");
     Annotation {
-        name: "Unexpected calls",
-        color: "red",
+        name,
+        color,
         promql: expand(&format!("sum by (namespace, pod, container, cgroup, severity) ({of_selected}) > 0")),
         text: "{{severity}}: {{namespace}} {{pod}} {{container}} {{cgroup}}",
     }

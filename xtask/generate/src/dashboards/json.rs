@@ -101,7 +101,7 @@ fn panel(panel: &Panel) -> Value {
         "description": panel.description,
         "datasource": source(),
         "fieldConfig": {"defaults": defaults(panel), "overrides": overrides(panel)},
-        "options": options(panel.kind),
+        "options": options(panel),
         "targets": targets(panel),
     });
     if panel.kind == PanelKind::Table {
@@ -165,12 +165,29 @@ fn thresholds(panel: &Panel) -> Vec<Value> {
     std::iter::once(json!({"color": below, "value": null})).chain(above).collect()
 }
 
-/// Returns the colours of severities, for every table that has them.
+/// Severities and their colours, the worst first.
+const SEVERITIES: [(&str, &str); 3] = [("critical", "red"), ("warning", "orange"), ("info", "blue")];
+
+/// Whether a table has a column of severities.
+fn has_severities(panel: &Panel) -> bool {
+    panel.kind == PanelKind::Table && panel.queries.iter().any(|query| query.promql.contains("severity"))
+}
+
+/// Returns the colours of severities, for every table or graph that has them.
 fn overrides(panel: &Panel) -> Value {
-    if panel.kind != PanelKind::Table || !panel.queries.iter().any(|query| query.promql.contains("severity")) {
+    if panel.queries.iter().any(|query| query.legend.starts_with("{{severity}}")) {
+        let series = SEVERITIES.map(|(severity, color)| {
+            let color = json!({"mode": "shades", "fixedColor": color});
+            let properties = json!([{"id": "color", "value": color}]);
+            json!({"matcher": {"id": "byRegexp", "options": format!("^{severity}.*")}, "properties": properties})
+        });
+        return json!(series);
+    }
+    if !has_severities(panel) {
         return json!([]);
     }
-    let colors = json!({"critical": {"color": "red"}, "warning": {"color": "orange"}, "info": {"color": "blue"}});
+    let colors: Value =
+        SEVERITIES.iter().map(|(severity, color)| ((*severity).to_owned(), json!({"color": color}))).collect();
     let properties = json!([
         {"id": "mappings", "value": [{"type": "value", "options": colors}]},
         {"id": "custom.cellOptions", "value": {"type": "color-text"}},
@@ -178,9 +195,9 @@ fn overrides(panel: &Panel) -> Value {
     json!([{"matcher": {"id": "byName", "options": "severity"}, "properties": properties}])
 }
 
-fn options(kind: PanelKind) -> Value {
+fn options(panel: &Panel) -> Value {
     let tooltip = json!({"mode": "multi", "sort": "desc"});
-    match kind {
+    match panel.kind {
         PanelKind::Stat => json!({
             "colorMode": "value", "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto",
             "wideLayout": true, "showPercentChange": false, "percentChangeColorMode": "standard",
@@ -193,6 +210,10 @@ fn options(kind: PanelKind) -> Value {
             },
             "tooltip": tooltip,
         }),
+        // In the order of the alphabet, critical comes first.
+        PanelKind::Table if has_severities(panel) => json!({
+            "frameIndex": 0, "showHeader": true, "cellHeight": "sm", "sortBy": [{"displayName": "severity", "desc": false}],
+        }),
         PanelKind::Table => json!({"frameIndex": 0, "showHeader": true, "cellHeight": "sm"}),
         PanelKind::States => json!({
             "rowHeight": 0.8, "showValue": "never", "mergeValues": true, "tooltip": tooltip,
@@ -201,7 +222,7 @@ fn options(kind: PanelKind) -> Value {
         PanelKind::Heatmap => json!({
             "calculate": false, "showValue": "never", "cellGap": 1, "yAxis": {"unit": "s"}, "legend": {"show": true},
             "color": {
-                "mode": "scheme", "scheme": "Oranges", "fill": "dark-orange", "exponent": 0.5, "steps": 64,
+                "mode": "scheme", "scheme": "Purples", "fill": "dark-purple", "exponent": 0.5, "steps": 64,
                 "reverse": false,
             },
             "exemplars": {"color": "rgba(255,0,255,0.7)"}, "tooltip": {"mode": "single"}, "rowsFrame": {"layout": "auto"},
@@ -235,7 +256,8 @@ fn links(there: LeadsTo) -> Vec<Value> {
         let kept = "${__url_time_range}&${datasource:queryparam}&${cluster:queryparam}&${instance:queryparam}";
         json!({"title": title, "url": format!("/d/syscallmon-{dashboard}?{kept}{choice}"), "targetBlank": false})
     };
-    let to_pod = "&var-namespace=${__field.labels.namespace}&var-pod=${__field.labels.pod}";
+    let to_container = "&var-namespace=${__field.labels.namespace}&var-pod=${__field.labels.pod}\
+                        &var-container=${__field.labels.container}";
     match there {
         LeadsTo::WorkloadOfRow => vec![
             to(
@@ -248,7 +270,7 @@ fn links(there: LeadsTo) -> Vec<Value> {
         LeadsTo::Namespace => {
             vec![to("Workloads of the namespace", "workload", "&var-namespace=${__field.labels.namespace}")]
         }
-        LeadsTo::Pod => vec![to("The pod", "workload", to_pod)],
+        LeadsTo::Container => vec![to("The container", "workload", to_container)],
         LeadsTo::Cgroup => {
             vec![to("The service", "workload", "&var-cgroup=${__field.labels.cgroup:percentencode}")]
         }
@@ -303,6 +325,24 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
         assert!(text.contains("\"time\": {\"from\":\"now-1h\",\"to\":\"now\"}"), "{text}");
         assert!(text.lines().count() > 100, "{text}");
+    }
+
+    #[test]
+    fn a_severity_has_one_colour_and_critical_comes_first() {
+        for panel in super::super::all().iter().flat_map(super::super::Dashboard::panels) {
+            let made = super::panel(panel);
+            let overrides = made["fieldConfig"]["overrides"].to_string();
+            if has_severities(panel) {
+                assert_eq!(made["options"]["sortBy"][0]["displayName"], "severity", "{}", panel.title);
+                assert!(overrides.contains(r#""critical":{"color":"red"}"#), "{overrides}");
+            } else if panel.queries.iter().any(|query| query.legend.contains("{{severity}}")) {
+                assert!(overrides.contains(r#""fixedColor":"red""#), "{}: {overrides}", panel.title);
+            }
+        }
+        // Red from the first one is for critical calls and failures of syscallmon.
+        let red =
+            |panel: &&Panel| panel.title == "Unexpected" && panel.thresholds.iter().any(|(_, color)| *color == "red");
+        assert_eq!(super::super::all().iter().flat_map(super::super::Dashboard::panels).filter(red).count(), 0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) fn dashboard() -> Dashboard {
         title: "syscallmon / overview",
         description: "System calls of a cluster: rates by workload, errors, denied and unexpected calls.",
         variables: variable::until("namespace"),
-        annotations: vec![starts(), unexpected("NAMESPACE")],
+        annotations: [starts()].into_iter().chain(unexpected("NAMESPACE")).collect(),
         rows: vec![
             row("Summary", glance()),
             row("Calls", calls()),
@@ -27,6 +27,7 @@ pub(super) fn dashboard() -> Dashboard {
 
 fn glance() -> Vec<Panel> {
     let unexpected = occurrences("syscallmon_unexpected_syscalls_total{NAMESPACE}", "$__range");
+    let critical = occurrences("syscallmon_unexpected_syscalls_total{NAMESPACE,severity=\"critical\"}", "$__range");
     let refused = occurrences("syscallmon_syscalls_denied_total{NAMESPACE,errno!=\"ENOSYS\"}", "$__range");
     vec![
         up(),
@@ -57,6 +58,14 @@ fn glance() -> Vec<Panel> {
             unit::COUNT,
             &format!("sum({unexpected}) or vector(0)"),
         )
+        .thresholds(FEW_IS_GOOD)
+        .leads_to(LeadsTo::Unexpected),
+        stat(
+            "Critical",
+            "Unexpected calls of severity critical: calls that container escapes and kernel tampering use.",
+            unit::COUNT,
+            &format!("sum({critical}) or vector(0)"),
+        )
         .thresholds(NONE_IS_GOOD)
         .leads_to(LeadsTo::Unexpected),
         stat(
@@ -67,13 +76,6 @@ fn glance() -> Vec<Panel> {
         )
         .thresholds(FEW_IS_GOOD)
         .leads_to(LeadsTo::Nodes),
-        stat(
-            "Containers without a name",
-            "Containers that no runtime or API server has named yet; exported by their cgroup.",
-            unit::COUNT,
-            "sum(syscallmon_names_unresolved{NODE})",
-        )
-        .thresholds(FEW_IS_GOOD),
     ]
 }
 
@@ -81,7 +83,7 @@ fn calls() -> Vec<Panel> {
     vec![
         stacked(
             "Calls by namespace",
-            "(host) is everything outside of Kubernetes, such as services and users of the host.",
+            "(host) is everything outside of Kubernetes: services and users of the host, and containers of Docker and Podman.",
             unit::CALLS_PER_SECOND,
         )
         .query(
@@ -91,15 +93,15 @@ fn calls() -> Vec<Panel> {
         .leads_to(LeadsTo::Namespace),
         lines("Calls by node", "The selected nodes.", unit::CALLS_PER_SECOND)
             .query("sum by (instance) (rate(syscallmon_syscalls_total{NAMESPACE}[$__rate_interval]))", "{{instance}}"),
-        lines("Top 10 pods", "Pods with the most calls.", unit::CALLS_PER_SECOND)
+        lines("Top 10 containers", "Containers with the most calls, with or without Kubernetes.", unit::CALLS_PER_SECOND)
             .query(
-                r#"topk(10, sum by (namespace, pod) (rate(syscallmon_syscalls_total{NAMESPACE,pod!=""}[$__rate_interval])))"#,
-                "{{namespace}}/{{pod}}",
+                r#"topk(10, sum by (namespace, pod, container) (rate(syscallmon_syscalls_total{NAMESPACE,container!=""}[$__rate_interval])))"#,
+                "{{namespace}} {{pod}} {{container}}",
             )
-            .leads_to(LeadsTo::Pod),
+            .leads_to(LeadsTo::Container),
         lines("Top 10 host services", "Cgroups outside of containers with the most calls.", unit::CALLS_PER_SECOND)
             .query(
-                r#"topk(10, sum by (cgroup) (rate(syscallmon_syscalls_total{NAMESPACE,pod="",cgroup!=""}[$__rate_interval])))"#,
+                r#"topk(10, sum by (cgroup) (rate(syscallmon_syscalls_total{NAMESPACE,container="",cgroup!=""}[$__rate_interval])))"#,
                 "{{cgroup}}",
             )
             .leads_to(LeadsTo::Cgroup),

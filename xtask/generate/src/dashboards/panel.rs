@@ -68,8 +68,8 @@ pub enum LeadsTo {
     WorkloadOfRow,
     /// The workloads of the namespace, by the labels of a series.
     Namespace,
-    /// The workloads of the pod, by the labels of a series.
-    Pod,
+    /// The container, by the labels of a series.
+    Container,
     /// The cgroup, by the labels of a series.
     Cgroup,
     /// Unexpected calls, by the variables alone.
@@ -111,9 +111,9 @@ impl Panel {
     }
 }
 
-/// Red from the first one.
+/// Red from the first one: a critical call, or a failure of syscallmon.
 pub(super) const NONE_IS_GOOD: &[(f64, &str)] = &[(0.0, "green"), (1.0, "red")];
-/// Orange from the first one.
+/// Orange from the first one: something to look at.
 pub(super) const FEW_IS_GOOD: &[(f64, &str)] = &[(0.0, "green"), (1.0, "orange")];
 /// For shares of a limit.
 pub(super) const FULL_IS_BAD: &[(f64, &str)] = &[(0.0, "green"), (0.9, "red")];

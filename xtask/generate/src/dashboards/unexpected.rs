@@ -18,7 +18,7 @@ pub(super) fn dashboard() -> Dashboard {
         title: "syscallmon / unexpected calls",
         description: "System calls that no policy expects, by workload, policy and severity; delivery of alerts; policies and baselines.",
         variables,
-        annotations: vec![starts(), unexpected("VIOLATION")],
+        annotations: [starts()].into_iter().chain(unexpected("VIOLATION")).collect(),
         rows: vec![
             row("Summary", glance()),
             row("Unexpected calls", violations()),
@@ -55,13 +55,8 @@ fn glance() -> Vec<Panel> {
             &format!("count(count by (instance, namespace, pod, container, cgroup) ({all})) or vector(0)"),
         )
         .thresholds(FEW_IS_GOOD),
-        stat("Policies", "Policies in force; maximum of all nodes.", unit::COUNT, "max(syscallmon_policies{NODE})"),
-        stat(
-            "Violations listed",
-            "Violations with their processes, at /api/v1/violations of each node.",
-            unit::COUNT,
-            "sum(syscallmon_violations{NODE})",
-        ),
+        stat("Policies", "Policies in force; maximum of all nodes.", unit::COUNT, "max(syscallmon_policies{NODE})")
+            .size(6, 4),
         stat("Alerts queued", "Alerts that wait for delivery.", unit::COUNT, "sum(syscallmon_alerts_queued{NODE})")
             .thresholds(FEW_IS_GOOD),
         stat(
@@ -98,7 +93,7 @@ fn violations() -> Vec<Panel> {
             .size(8, 8),
         workloads(
             "Unexpected calls by workload",
-            "In the time range. The log, the alert and /api/v1/violations of the node name the process.",
+            "In the time range, critical ones first. The page /incidents of the node says by which process and why, and what to do.",
             unit::COUNT,
             &format!(
                 "sort_desc(sum by (severity, policy, namespace, pod, container, cgroup, syscall, argument, abi, instance) ({within_range}))"

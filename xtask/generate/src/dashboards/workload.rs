@@ -3,7 +3,7 @@
 use super::{
     Dashboard,
     annotation::{starts, unexpected},
-    panel::{FEW_IS_GOOD, LeadsTo, NONE_IS_GOOD, Panel, bars, heatmap, lines, stacked, stat, table, unit, workloads},
+    panel::{FEW_IS_GOOD, LeadsTo, Panel, bars, heatmap, lines, stacked, stat, table, unit, workloads},
     promql::occurrences,
     row, variable,
 };
@@ -17,7 +17,7 @@ pub(super) fn dashboard() -> Dashboard {
         title: "syscallmon / workload",
         description: "System calls of a container, pod or service: rates, errors, denied and unexpected calls, and durations.",
         variables: variable::until("cgroup"),
-        annotations: vec![starts(), unexpected("WORKLOAD")],
+        annotations: [starts()].into_iter().chain(unexpected("WORKLOAD")).collect(),
         rows: vec![
             row("Summary", glance()),
             row("Calls", calls()),
@@ -66,7 +66,7 @@ fn glance() -> Vec<Panel> {
             unit::COUNT,
             &format!("sum({unexpected}) or vector(0)"),
         )
-        .thresholds(NONE_IS_GOOD)
+        .thresholds(FEW_IS_GOOD)
         .leads_to(LeadsTo::Unexpected),
         table(
             "Metadata",
@@ -114,7 +114,7 @@ fn new() -> Vec<Panel> {
     vec![
         workloads(
             "First calls in the time range",
-            "For a new workload, all calls are first calls.",
+            "For a new workload, all calls are first calls. The page /new of the node says when, and by which process.",
             unit::COUNT,
             &format!(
                 "sum by ({WHO}, syscall, set, abi) (syscallmon_syscalls_total{{WORKLOAD}} unless syscallmon_syscalls_total{{WORKLOAD}} offset $__range)"
@@ -186,7 +186,7 @@ fn profile() -> Vec<Panel> {
         ),
         stat(
             "Calls to allow",
-            "Number of different system calls that their programs make.",
+            "Number of different system calls that their programs make. `syscallmon profile generate` makes the profile.",
             unit::COUNT,
             &format!("count(count by (syscall, abi) ({own}))"),
         ),
