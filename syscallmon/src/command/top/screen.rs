@@ -248,14 +248,15 @@ fn new_call(call: &NewCallEntry, time: f64, width: usize) -> String {
 
 fn new_call_columns([age, start, call, calls, workload, process]: [&str; 6], width: usize) -> String {
     let [age_width, start_width, call_width, process_width] = NEW_CALL;
-    let mut text = [pad(age, age_width, true), pad(start, start_width, false), pad(call, call_width, false)].join(" ");
+    let mut columns = vec![pad(age, age_width, true), pad(start, start_width, false), pad(call, call_width, false)];
     let mut taken = NEW_CALL.iter().sum::<usize>() + NEW_CALL.len();
     if width >= WIDE {
-        text += &format!(" {}", pad(calls, NUMBER, true));
+        columns.push(pad(calls, NUMBER, true));
         taken += NUMBER + 1;
     }
     let room = width.saturating_sub(taken);
-    text + &format!(" {} {}", pad(&cut_middle(workload, room), room, false), pad(process, process_width, false))
+    columns.extend([pad(&cut_middle(workload, room), room, false), pad(process, process_width, false)]);
+    columns.join(" ")
 }
 
 /// Returns the columns that fit beside the name; the last ones are left out.

@@ -204,7 +204,7 @@ impl ProfileChoice {
         let formats = Format::value_variants().iter().filter(|format| !format.is_directory());
         let link = |format: &Format| {
             let value = format.to_possible_value()?;
-            let (name, help) = (value.get_name().to_owned(), value.get_help()?.to_string());
+            let (name, help) = (value.get_name().to_owned(), value.get_help()?.to_string().replace('`', ""));
             let link = format!("/api/v1/profile?match={}&format={name}", percent_encoded(selector));
             Some((link, name, help))
         };

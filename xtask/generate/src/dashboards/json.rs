@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_severity_has_one_colour_and_critical_comes_first() {
-        for panel in super::super::all().iter().flat_map(super::super::Dashboard::panels) {
+        for panel in super::super::all().iter().flat_map(Dashboard::panels) {
             let made = super::panel(panel);
             let overrides = made["fieldConfig"]["overrides"].to_string();
             if has_severities(panel) {
@@ -342,7 +342,7 @@ mod tests {
         // Red from the first one is for critical calls and failures of syscallmon.
         let red =
             |panel: &&Panel| panel.title == "Unexpected" && panel.thresholds.iter().any(|(_, color)| *color == "red");
-        assert_eq!(super::super::all().iter().flat_map(super::super::Dashboard::panels).filter(red).count(), 0);
+        assert_eq!(super::super::all().iter().flat_map(Dashboard::panels).filter(red).count(), 0);
     }
 
     #[test]
