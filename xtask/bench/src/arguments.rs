@@ -25,8 +25,8 @@ const CLASSED: [Variant; 6] = [
     Variant::Event,
 ];
 
-/// Scenarios of calls with classes: the call, and a first argument with which it fails soon. This is `AF_UNIX` without a
-/// type, and `CLONE_THREAD` without what it needs.
+/// Scenarios of calls with classes: the call, and a first argument with which it fails soon. This is `AF_UNIX` without
+/// a type, and `CLONE_THREAD` without what it needs.
 const OF_CALLS: [(&str, &str, i64, &str); 2] = [
     ("arguments of socket", "socket", libc::SYS_socket, "1"),
     ("arguments of clone", "clone", libc::SYS_clone, "65536"),

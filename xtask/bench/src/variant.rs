@@ -41,7 +41,7 @@ const HISTOGRAMS: &str = "tracepoint:raw_syscalls:sys_enter { @start[tid] = nsec
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// Numbers of the calls that [`Variant::Event`] reports.
-const EVENTS: [u32; 2] = [libc::SYS_socket as u32, libc::SYS_clone as u32];
+const EVENTS: [i64; 2] = [libc::SYS_socket, libc::SYS_clone];
 
 /// Number of policies in the variant with many.
 const POLICIES: u32 = 50;
@@ -241,7 +241,7 @@ impl Receiver {
         let mut ebpf = attached(host, &[("event", "sys_enter")])?;
         let mut class = Array::<_, u32>::try_from(ebpf.map_mut("CLASS").context("no map CLASS")?)?;
         for number in EVENTS {
-            class.set(number, 1, 0).context("cannot choose calls")?;
+            class.set(u32::try_from(number)?, 1, 0).context("cannot choose calls")?;
         }
         let mut events = RingBuf::try_from(ebpf.take_map("EVENTS").context("no map EVENTS")?)?;
         let stop = Arc::new(AtomicBool::new(false));

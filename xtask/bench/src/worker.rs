@@ -50,14 +50,14 @@ impl Workload {
         host: &Host,
         cgroup: Cgroup,
         scenario: &'static str,
-        (mode, more): (&str, &[&str]),
+        (mode, extra): (&str, &[&str]),
         syscall: (&'static str, i64),
         calls: u32,
     ) -> Result<Self> {
         let texts = [host.cpu.to_string(), syscall.1.to_string(), calls.to_string()];
         let path = cgroup.path();
         let mut args: Vec<&dyn AsRef<OsStr>> = vec![&mode, &path, &texts[0], &texts[1], &texts[2]];
-        args.extend(more.iter().map(|argument| argument as &dyn AsRef<OsStr>));
+        args.extend(extra.iter().map(|argument| argument as &dyn AsRef<OsStr>));
         let worker = Worker::start(host, &args)?;
         Ok(Self { worker, cgroup, scenario, syscall, calls: calls.into() })
     }

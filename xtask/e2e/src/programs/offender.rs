@@ -14,8 +14,8 @@ use std::{
 
 /// No address, no file and no flag that a kernel knows.
 const BAD: i64 = -1;
-/// Calls by their numbers on x86_64, with arguments for which most fail without an effect. With the request -1, `ptrace`
-/// does nothing; with 0, it would ask for a tracer.
+/// Calls by their numbers on x86_64, with arguments for which most fail without an effect. With the request -1,
+/// `ptrace` does nothing; with 0, it would ask for a tracer.
 const ATTEMPTS: [(&str, i64, [i64; 4]); 13] = [
     ("unshare", 272, [0; 4]),
     ("unshare_user", 272, [CLONE_NEWUSER, 0, 0, 0]),
