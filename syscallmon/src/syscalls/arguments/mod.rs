@@ -4,6 +4,7 @@
 //! A class has the name `call(ARGUMENT)`, as `socket(AF_ALG)`. It is a call with an id of its own, after the ids of all
 //! calls. Numbers are those of the kernel's headers, which [`table`] names; a test compares them with libc's.
 
+mod comparisons;
 mod rule;
 mod sockets;
 mod table;
@@ -121,6 +122,32 @@ pub(super) fn kernel_rules(classed: &[ClassedCall], which: ArgumentClasses) -> K
     tables.calls.resize(ARGUMENT_CALLS_LEN, ArgumentCall::default());
     tables.rules.resize(ARGUMENT_RULES_LEN, ArgumentRule::default());
     tables
+}
+
+/// Returns the rules of a call whose arguments are in registers and always have a class.
+fn filtered(call: &str) -> Option<&'static Classed> {
+    table::rows().iter().find(|row| row.calls.contains(&call) && row.is_filtered())
+}
+
+/// Returns these classes of a call's arguments, and those that count as [`OTHER`] by default if that is one of them.
+#[must_use]
+pub fn with_details(call: &str, mut classes: BTreeSet<&'static str>) -> BTreeSet<&'static str> {
+    if classes.contains(OTHER) {
+        classes.extend(filtered(call).into_iter().flat_map(Classed::details));
+    }
+    classes
+}
+
+/// Returns what a filter compares to allow these classes of a call's arguments and no others: the call is allowed if
+/// all conditions of one list hold.
+///
+/// `None` if every call is allowed, or a filter cannot tell the classes apart: arguments are in memory, calls have no
+/// class, or there are too many lists.
+#[must_use]
+pub fn comparisons(call: &str, classes: &BTreeSet<&'static str>) -> Option<Vec<Vec<Condition>>> {
+    let row = filtered(call)?;
+    let is_known = |class: &&str| row.arguments().any(|known| known == *class);
+    if classes.iter().all(is_known) { comparisons::of_rules(&row.rules, classes) } else { None }
 }
 
 impl ClassedCall {
