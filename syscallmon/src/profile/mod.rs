@@ -14,6 +14,7 @@ mod plan;
 mod principles;
 mod provenance;
 mod recording;
+mod restriction;
 
 pub use self::{
     check::{Change, Check, Comparison, Finding, Open, Surface, with_allowed},
@@ -24,5 +25,6 @@ pub use self::{
     principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
     provenance::{Provenance, coverage},
     recording::{CommandEnd, CommandRecording, RecordedCall, RecordingError},
+    restriction::Restriction,
 };
 pub use crate::syscalls::{HARMLESS, siblings};

@@ -56,6 +56,10 @@ pub(in crate::command) struct ProfileArgs {
     #[arg(long)]
     allow_denied: bool,
 
+    /// Allow calls with all arguments, and not only with observed ones, such as sockets of every family.
+    #[arg(long)]
+    any_arguments: bool,
+
     /// Name of the object (formats spo, spo-v1beta1) or of the policy.
     #[arg(long, value_name = "NAME", default_value = "workload")]
     name: String,
@@ -114,6 +118,7 @@ impl ProfileArgs {
             runtime: RuntimeArgs::default(),
             allow: Vec::new(),
             allow_denied: false,
+            any_arguments: false,
             name,
             namespace: None,
             selector: None,
@@ -157,6 +162,7 @@ impl ProfileArgs {
             runtime,
             requested: self.allow.iter().copied().collect(),
             allow_denied: self.allow_denied,
+            any_arguments: self.any_arguments,
         };
         let mut plan = Plan::new(evidence, &options);
         plan.warnings.extend(crate::profile::Confidence::new(evidence, SystemTime::now()).warning());
