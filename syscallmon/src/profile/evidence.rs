@@ -174,6 +174,12 @@ impl Evidence {
         }
     }
 
+    /// Whether a call was made or denied.
+    #[must_use]
+    pub fn has(&self, abi: &str, syscall: &str) -> bool {
+        names::call(abi, syscall).is_some_and(|call| self.calls.contains_key(&call))
+    }
+
     fn of(&mut self, call: Call) -> &mut BTreeMap<Call, Observation> {
         if call.argument().is_empty() { &mut self.calls } else { &mut self.arguments }
     }

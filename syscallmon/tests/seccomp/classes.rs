@@ -18,7 +18,7 @@ use crate::{
 const ABIS: [&str; 5] = ["x86_64", "ia32", "x32", "aarch64", "aarch32"];
 
 /// Number of plans with pseudo-random sets of classes.
-const RANDOM: usize = 40;
+const RANDOM: usize = 20;
 
 /// Maximum instructions of a filter: `BPF_MAXINSNS` of `linux/bpf_common.h`.
 const MAX_INSTRUCTIONS: usize = 4096;

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use syscallmon::{
     seccomp::{Decision, Profile},
-    syscalls::{CallTable, UNKNOWN},
+    syscalls::{Call, CallTable, UNKNOWN},
 };
 use syscallmon_common::{Abi, X32_BIT};
 
@@ -90,6 +90,28 @@ pub(crate) fn compare(native: &'static str, document: &Value) -> u64 {
         }
     }
     compared
+}
+
+/// Compares decisions about calls that the profile allows by their arguments, with pseudo-random arguments. Returns how
+/// many were compared.
+pub(crate) fn compare_random(native: &'static str, document: &Value, count: usize) -> u64 {
+    let profile = Profile::from_value(document.clone()).unwrap();
+    let (compiled, (table, entries)) = (compile(native, document), table_and_entries(native));
+    let names = names_with_comparisons(document);
+    let compared = |call: &str| names.contains(call) || MULTIPLEXED.contains(&call);
+    let mut calls = Vec::new();
+    for entry in entries {
+        let numbers = (0..=MAX_NUMBER).map(|number| (number, table.resolve(entry.abi, number.into())));
+        let is_known = |call: &Call| !compiled.unknown[call.abi].contains(call.syscall);
+        let numbers = numbers.filter(|(_, call)| compared(call.syscall) && is_known(call));
+        calls.extend(numbers.map(|(number, call)| (entry, number, call)));
+    }
+    for (args, (entry, number, call)) in arguments::random(document, count).into_iter().zip(calls.iter().cycle()) {
+        let args = args.map(|arg| if entry.is_narrow { arg & 0xffff_ffff } else { arg });
+        let outcome = compiled.filter.run(&Data { number: number | entry.bit, arch: entry.arch, args });
+        assert_eq!(profile.decide(native, call.abi, call.syscall, &args), outcome.decision, "{call:?} {args:x?}");
+    }
+    count as u64
 }
 
 /// Returns the calls of an architecture, and its ABIs.

@@ -65,6 +65,13 @@ fn libseccomp_decides_about_random_profiles_as_predicted() {
 }
 
 #[test]
+fn libseccomp_decides_about_random_arguments_of_the_default_profile_as_predicted() {
+    let document = profiles::runtime_default();
+    let compared: u64 = NATIVE.iter().map(|native| judge::compare_random(native, &document, 10_000)).sum();
+    assert_eq!(compared, 20_000);
+}
+
+#[test]
 fn libseccomp_allows_the_classes_of_arguments_of_a_plan_and_no_others() {
     let plans = classes::plans();
     let compare = |plan: &Plan| NATIVE.iter().map(|native| classes::compare(native, plan)).sum::<u64>();

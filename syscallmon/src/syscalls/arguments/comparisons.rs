@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use super::{Condition, OTHER, rule::Rule};
 
 /// Maximum lists for one call. KEP-6061 of Kubernetes refuses profiles with more than 128 rules for one call. The filter
-/// of all calls has at most 4096 instructions, of which a list takes up to 10 in each ABI.
+/// of all calls has at most 4096 instructions, of which a list takes about five for three ABIs.
 const MAX_LISTS: usize = 64;
 
 /// Number of arguments that rules compare.
@@ -32,11 +32,14 @@ struct Search<'a> {
 }
 
 /// Returns the lists of comparisons for the rules of a call. `None` if there are too many, or if every call is allowed.
+/// Filters of 32-bit ABIs ignore upper halves, so `None` as well if one of them has to have a bit.
 pub(super) fn of_rules(rules: &[Rule], allowed: &BTreeSet<&'static str>) -> Option<Vec<Vec<Condition>>> {
     let mut search = Search { allowed, found: Vec::new() };
     search.search(rules, Part::default(), false);
     let lists: Vec<Vec<Condition>> = search.found.iter().map(Part::conditions).collect();
-    (lists.len() <= MAX_LISTS && !lists.iter().any(Vec::is_empty)).then_some(lists)
+    let is_wide = |condition: &Condition| condition.value > u64::from(u32::MAX);
+    let is_exact = !lists.iter().any(|list| list.is_empty() || list.iter().any(is_wide));
+    (lists.len() <= MAX_LISTS && is_exact).then_some(lists)
 }
 
 impl Search<'_> {
