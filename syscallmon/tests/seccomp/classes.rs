@@ -59,11 +59,16 @@ pub(crate) fn plans() -> Vec<Plan> {
     plans
 }
 
+/// Returns the profile of a plan in a format.
+pub(crate) fn written(format: Format, plan: &Plan) -> Vec<u8> {
+    let provenance = Provenance::new(&Evidence::default(), None, SystemTime::UNIX_EPOCH);
+    let details = Details { name: "web".to_owned(), ..Details::default() };
+    format.write(plan, &provenance, &details).unwrap().remove(0).content
+}
+
 /// Compares the decisions about arguments of every class on one architecture. Returns how many were compared.
 pub(crate) fn compare(native: &'static str, plan: &Plan) -> u64 {
-    let provenance = Provenance::new(&Evidence::default(), None, SystemTime::UNIX_EPOCH);
-    let files = Format::Oci.write(plan, &provenance, &Details::default()).unwrap();
-    let document: Value = serde_json::from_slice(&files[0].content).unwrap();
+    let document: Value = serde_json::from_slice(&written(Format::Oci, plan)).unwrap();
     let (profile, compiled) = (Profile::from_value(document.clone()).unwrap(), judge::compile(native, &document));
     assert!(compiled.filter.len() <= MAX_INSTRUCTIONS, "{} instructions: {document}", compiled.filter.len());
     let (table, entries) = judge::table_and_entries(native);

@@ -47,15 +47,20 @@ pub(super) struct Rule {
 #[serde(rename_all = "camelCase")]
 pub(in crate::profile) struct Comparison {
     index: u8,
-    /// The mask.
+    /// The mask, or the value if all bits are compared.
     value: u64,
-    value_two: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_two: Option<u64>,
     op: &'static str,
 }
 
 impl From<&Condition> for Comparison {
     fn from(&Condition { argument, mask, value }: &Condition) -> Self {
-        Self { index: argument, value: mask, value_two: value, op: "SCMP_CMP_MASKED_EQ" }
+        // Kubernetes reads numbers of objects as 64 bits with a sign, so no mask has all bits.
+        if mask == u64::MAX {
+            return Self { index: argument, value, value_two: None, op: "SCMP_CMP_EQ" };
+        }
+        Self { index: argument, value: mask, value_two: Some(value), op: "SCMP_CMP_MASKED_EQ" }
     }
 }
 
