@@ -6,6 +6,7 @@
 
 pub mod base;
 mod check;
+mod compare;
 mod confidence;
 pub mod danger;
 mod evidence;
@@ -15,9 +16,11 @@ mod principles;
 mod provenance;
 mod recording;
 mod restriction;
+mod suggestion;
 
 pub use self::{
-    check::{Change, Check, Comparison, Finding, Open, Surface, with_allowed},
+    check::{Check, Finding},
+    compare::{Change, Comparison, Open, Surface},
     confidence::Confidence,
     evidence::{Evidence, EvidenceError, Observation, Replica, Source, SourceKind},
     format::{Details, Format, FormatError, ProfileFile},
@@ -26,5 +29,6 @@ pub use self::{
     provenance::{Provenance, coverage},
     recording::{CommandEnd, CommandRecording, RecordedCall, RecordingError},
     restriction::Restriction,
+    suggestion::with_allowed,
 };
 pub use crate::syscalls::{HARMLESS, siblings};

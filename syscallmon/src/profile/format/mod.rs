@@ -9,6 +9,7 @@ mod systemd;
 
 use std::path::PathBuf;
 
+pub(super) use self::oci::Comparison;
 use super::{Plan, Provenance};
 
 /// A format.

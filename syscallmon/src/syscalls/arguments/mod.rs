@@ -156,6 +156,11 @@ impl ClassedCall {
         self.row.examples(argument)
     }
 
+    /// Whether arguments are of a class.
+    pub(super) fn has(&self, argument: &str, arguments: &[u64]) -> bool {
+        self.row.classes_of(arguments).contains(&argument)
+    }
+
     /// Whether every call has a class. Others are counted only if they have one.
     pub(super) fn is_complete(&self) -> bool {
         self.row.arguments().any(|argument| argument == OTHER)
