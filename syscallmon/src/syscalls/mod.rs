@@ -298,22 +298,6 @@ impl CallTable {
         classed.map(|classed| classed.examples(self.call(class).argument())).unwrap_or_default()
     }
 
-    /// Whether these arguments, in registers, are of a class.
-    #[must_use]
-    pub fn has_class(&self, class: CallId, arguments: &[u64; 6]) -> bool {
-        let classed = self.classed(self.call_of_class(class));
-        classed.is_some_and(|classed| classed.has(self.call(class).argument(), arguments))
-    }
-
-    /// Returns a class, and for `other` the classes that are counted as `other` by default.
-    #[must_use]
-    pub fn with_details(&self, class: CallId) -> Vec<CallId> {
-        let call = self.call(class);
-        let arguments = arguments::with_details(call.name(), [call.argument()].into());
-        let ids = self.classes(self.call_of_class(class));
-        ids.filter(|id| arguments.contains(self.call(*id).argument())).collect()
-    }
-
     /// Whether every call of this name has a class of arguments.
     #[must_use]
     pub fn is_always_classed(&self, call: CallId) -> bool {

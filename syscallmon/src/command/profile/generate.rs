@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::{counted, files, gather, gather::Sources, note, on_runtime, runtime::RuntimeArgs};
 use crate::{
     command::output::print,
-    profile::{Details, Evidence, Format, Plan, PlanOptions, Provenance},
+    profile::{Details, Evidence, Format, Plan, PlanOptions, Provenance, Restriction},
     syscalls::names,
 };
 
@@ -177,7 +177,10 @@ impl ProfileArgs {
         plan.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
         let replicas = counted(provenance.replicas, "replica");
         let output = self.output.as_ref().map_or_else(String::new, |output| format!(": {}", output.display()));
-        let (allowed, observed) = (plan.allowed.len(), provenance.coverage.len());
+        let is_refused = |restriction: &&Restriction| restriction.comparisons.is_empty();
+        let is_filter = self.format.is_for_containers();
+        let refused = plan.restrictions.values().filter(|_| is_filter).filter(is_refused).count();
+        let (allowed, observed) = (plan.allowed.len() - refused, provenance.coverage.len());
         note(&format!("{} allowed, {observed} of them observed in {replicas}{output}", counted(allowed, "call")));
     }
 }

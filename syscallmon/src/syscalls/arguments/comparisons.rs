@@ -4,8 +4,7 @@
 //! argument, because container runtimes split rules that compare an argument twice. So each list describes a part of
 //! all possible arguments, as a set of bits with known values. Rules are taken in their order: a rule of an allowed
 //! class keeps its part, a rule of another class takes its part away. What is left of a part is split by the highest
-//! bit first, so two lists never overlap, and compare an argument equally or exclude each other. libseccomp merges such
-//! lists correctly.
+//! bit first, so two lists compare an argument equally or exclude each other, and their order does not matter.
 
 use std::collections::BTreeSet;
 

@@ -23,7 +23,7 @@ use syscallmon_common::{
 
 pub use self::rule::{Condition, Level, Rule};
 use self::table::Classed;
-use super::{Call, CallId};
+use super::{Call, CallId, CallTable};
 
 /// Which classes of arguments are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -148,6 +148,24 @@ pub fn comparisons(call: &str, classes: &BTreeSet<&'static str>) -> Option<Vec<V
     let row = filtered(call)?;
     let is_known = |class: &&str| row.arguments().any(|known| known == *class);
     if classes.iter().all(is_known) { comparisons::of_rules(&row.rules, classes) } else { None }
+}
+
+impl CallTable {
+    /// Whether these arguments, in registers, are of a class.
+    #[must_use]
+    pub fn has_class(&self, class: CallId, arguments: &[u64; 6]) -> bool {
+        let classed = self.classed(self.call_of_class(class));
+        classed.is_some_and(|classed| classed.has(self.call(class).argument(), arguments))
+    }
+
+    /// Returns a class, and for `other` the classes that are counted as `other` by default.
+    #[must_use]
+    pub fn with_details(&self, class: CallId) -> Vec<CallId> {
+        let call = self.call(class);
+        let arguments = with_details(call.name(), [call.argument()].into());
+        let ids = self.classes(self.call_of_class(class));
+        ids.filter(|id| arguments.contains(self.call(*id).argument())).collect()
+    }
 }
 
 impl ClassedCall {
