@@ -117,8 +117,8 @@ impl Check {
         self.breaks.is_empty() && self.missing_at_start.is_empty() && !self.refuses_everything && !ordinary
     }
 
-    /// Returns the calls and classes of arguments that a healed profile allows, and those that are left to a person: they
-    /// are dangerous, or a filter cannot tell their arguments from others.
+    /// Returns the calls and classes of arguments that a healed profile allows, and those that are left to a person:
+    /// they are dangerous, or a filter cannot tell their arguments from others.
     #[must_use]
     pub fn suggestion(&self) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
         let refused = self.breaks.iter().chain(&self.denied).map(|finding| finding.syscall);

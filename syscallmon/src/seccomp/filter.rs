@@ -23,6 +23,9 @@ use crate::syscalls::{CallId, CallTable, UNKNOWN};
 /// The name of the machine's own architecture in objects of the security-profiles-operator.
 const NATIVE: &str = "SCMP_ARCH_NATIVE";
 
+/// Maximum rules of a call from which examples of arguments are made. More rules than this are no profile of a person.
+const MAX_EXAMPLES: usize = 128;
+
 /// Result of all rules for one name.
 #[derive(Default)]
 struct Ruling {
@@ -75,17 +78,20 @@ impl Profile {
     #[must_use]
     pub fn decide_mildest_of_class(&self, table: &CallTable, class: CallId) -> Decision {
         let (call, native) = (table.call(class), table.native_abi());
-        let classes = table.with_details(class);
-        let decide = |args: &[u64; 6]| self.decide(native, call.abi, call.name(), args);
         let mut mildest: Option<Decision> = None;
-        for (class, example) in
-            classes.iter().flat_map(|&class| table.examples(class).into_iter().map(move |e| (class, e)))
-        {
-            // Arguments that do not matter for the class have values that rules compare with.
-            let compared = self.rules(native, call.name()).map(|rule| rule.matching(example));
-            let compared = compared.filter(|args| table.has_class(class, args));
-            let decisions = compared.map(|args| decide(&args)).chain([decide(&example)]);
-            mildest = mildest.into_iter().chain(decisions).min();
+        for class in table.with_details(class) {
+            for example in table.examples(class) {
+                // Arguments that do not matter for the class have values that rules compare with.
+                let rules = self.rules(native, call.name()).take(MAX_EXAMPLES);
+                let compared = rules.map(|rule| rule.matching(example)).filter(|args| table.has_class(class, args));
+                for args in [example].into_iter().chain(compared.filter(|args| *args != example)) {
+                    let decision = self.decide(native, call.abi, call.name(), &args);
+                    if decision == Decision::Allow {
+                        return decision;
+                    }
+                    mildest = Some(mildest.map_or(decision, |known| known.min(decision)));
+                }
+            }
         }
         mildest.unwrap_or_else(|| self.decide_mildest(native, call.abi, call.name()))
     }

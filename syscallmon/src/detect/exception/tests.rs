@@ -132,8 +132,7 @@ fn what_cannot_be_allowed_is_an_error_that_says_why() {
     let mut nobody = of("web", "not_allowed", &[("x86_64", "mount")]);
     nobody[0].metadata = Labels::default();
     assert!(error(&nobody, OWN).contains("not known by name"));
-    for hostile in ["mount\"]\n    deny: []", "socket(\"]", "socket(AF_ALG,)", "socket()", "(AF_ALG)", "socket(AF_ALG"]
-    {
+    for hostile in ["mount\"]\n    deny: []", "socket(\"]", "socket(AF_ALG,)", "socket()", "(AF_ALG)", "socket(AF_ALG"] {
         let hostile = of("web", "not_allowed", &[("x86_64", hostile)]);
         assert!(error(&hostile, OWN).contains("no policy can name its call"), "{hostile:?}");
     }

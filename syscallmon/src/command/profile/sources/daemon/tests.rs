@@ -85,7 +85,12 @@ fn workloads_are_replicas_with_their_calls() {
 #[test]
 fn arguments_of_a_workload_are_evidence_if_none_was_lost() {
     let mut answer = answer();
-    let class = |abi: &str, syscall: &str, argument: &str, calls: u64, denied: u64| json!({"abi": abi, "syscall": syscall, "argument": argument, "calls": calls, "denied": denied});
+    let class = |abi: &str, syscall: &str, argument: &str, calls: u64, denied: u64| {
+        let (labels, counts) = ([abi, syscall, argument], [calls, denied]);
+        json!({
+            "abi": labels[0], "syscall": labels[1], "argument": labels[2], "calls": counts[0], "denied": counts[1],
+        })
+    };
     answer["workloads"][0]["arguments"] =
         json!([class("x86_64", "socket", "AF_UNIX", 3, 0), class("x86_64", "socket", "AF_ALG", 0, 2)]);
     let classes = |answer: &Value| {
