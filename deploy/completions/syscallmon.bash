@@ -1679,7 +1679,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__profile__subcmd__generate)
-            opts="-o -h --workload --daemon --daemon-username --daemon-password-file --daemon-ca-file --baseline --prometheus --range --prometheus-username --prometheus-password-file --prometheus-token-file --prometheus-ca-file --prometheus-header --prometheus-timeout --format --output --arch --strict --runtime --no-new-privileges --allow --allow-denied --name --namespace --match --help"
+            opts="-o -h --workload --daemon --daemon-username --daemon-password-file --daemon-ca-file --baseline --prometheus --range --prometheus-username --prometheus-password-file --prometheus-token-file --prometheus-ca-file --prometheus-header --prometheus-timeout --format --output --arch --strict --runtime --no-new-privileges --allow --allow-denied --any-arguments --name --namespace --match --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::syscalls::{Call, UNKNOWN, names};
+use crate::syscalls::{Call, UNKNOWN, names, split_argument};
 
 /// Maximum number of replicas of all sources together.
 const MAX_REPLICAS: usize = 100_000;
@@ -22,6 +22,9 @@ pub struct Evidence {
     pub replicas: Vec<Replica>,
     /// What is known about each call.
     pub calls: BTreeMap<Call, Observation>,
+    /// What is known about classes of arguments, as `socket(AF_UNIX)`. Either all classes of a call by a replica are
+    /// known, or none. The calls are in `calls`, too.
+    pub arguments: BTreeMap<Call, Observation>,
     /// Number of calls with a number that no table of syscalls has. A profile cannot name them.
     pub unknown_numbers: u64,
     /// Names that this version does not know: of a newer kernel, or mistyped.
@@ -150,13 +153,35 @@ impl Evidence {
             return;
         }
         match names::call(abi, syscall) {
-            Some(call) => self.calls.entry(call).or_default().add(observation),
+            Some(call) => self.of(call).entry(call).or_default().add(observation),
             None if self.unrecognized.len() < MAX_UNRECOGNIZED => {
                 let name: String = format!("{abi}/{syscall}").chars().take(64).collect();
                 self.unrecognized.insert(name);
             }
             None => {}
         }
+    }
+
+    /// Adds all classes of arguments of one replica, by ABI and name. Of a call that has a class which this version does
+    /// not know, none is added, because a profile could not allow that class.
+    pub fn add_arguments<'a>(&mut self, classes: impl IntoIterator<Item = (&'a str, &'a str, Observation)>) {
+        let classes: Vec<_> = classes.into_iter().collect();
+        let is_unknown = |(abi, class, _): &&(&str, &str, _)| names::call(abi, class).is_none();
+        let call = |abi, class| (abi, split_argument(class).0);
+        let unknown: BTreeSet<_> = classes.iter().filter(is_unknown).map(|&(abi, class, _)| call(abi, class)).collect();
+        for (abi, class, observation) in classes.iter().filter(|(abi, class, _)| !unknown.contains(&call(abi, class))) {
+            self.add(abi, class, observation);
+        }
+    }
+
+    /// Whether a call was made or denied.
+    #[must_use]
+    pub fn has(&self, abi: &str, syscall: &str) -> bool {
+        names::call(abi, syscall).is_some_and(|call| self.calls.contains_key(&call))
+    }
+
+    fn of(&mut self, call: Call) -> &mut BTreeMap<Call, Observation> {
+        if call.argument().is_empty() { &mut self.calls } else { &mut self.arguments }
     }
 
     /// Merges other evidence into this.
@@ -170,10 +195,10 @@ impl Evidence {
             self.add_replica(replica)?;
         }
         let shifted = |replicas: BTreeSet<u32>| replicas.into_iter().map(|index| index + shift).collect();
-        for (call, mut observation) in other.calls {
+        for (call, mut observation) in other.calls.into_iter().chain(other.arguments) {
             observation.replicas = shifted(observation.replicas);
             observation.denied_replicas = shifted(observation.denied_replicas);
-            self.calls.entry(call).or_default().add(&observation);
+            self.of(call).entry(call).or_default().add(&observation);
         }
         self.sources.extend(other.sources);
         self.unknown_numbers = self.unknown_numbers.saturating_add(other.unknown_numbers);
@@ -245,6 +270,19 @@ mod tests {
         evidence.add("riscv64", "openat", &seen(0, 7));
         assert_eq!((evidence.calls.len(), evidence.unknown_numbers), (2, 7));
         assert_eq!(evidence.unrecognized, ["riscv64/openat".to_owned(), "x86_64/open\"at".to_owned()].into());
+    }
+
+    #[test]
+    fn classes_of_arguments_are_apart_from_calls_and_complete_or_absent() {
+        let mut all = of_one("a", "socket");
+        let mut other = of_one("b", "socket");
+        let classes = ["socket(AF_UNIX)", "socket(AF_NEW)", "prctl(other)", "ioctl(KVM)"];
+        other.add_arguments(classes.map(|class| ("x86_64", class, seen(0, 1))));
+        all.merge(other).unwrap();
+        let classes: Vec<_> = all.arguments.iter().map(|(class, seen)| (class.syscall, &seen.replicas)).collect();
+        assert_eq!(classes, [("ioctl(KVM)", &[1].into()), ("prctl(other)", &[1].into())]);
+        let calls: Vec<&str> = all.calls.keys().map(|call| call.syscall).collect();
+        assert_eq!((calls, all.unrecognized.len()), (vec!["read", "socket"], 0));
     }
 
     #[test]

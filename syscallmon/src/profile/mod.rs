@@ -6,6 +6,7 @@
 
 pub mod base;
 mod check;
+mod compare;
 mod confidence;
 pub mod danger;
 mod evidence;
@@ -14,9 +15,12 @@ mod plan;
 mod principles;
 mod provenance;
 mod recording;
+mod restriction;
+mod suggestion;
 
 pub use self::{
-    check::{Change, Check, Comparison, Finding, Open, Surface, with_allowed},
+    check::{Check, Finding},
+    compare::{Change, Comparison, Open, Surface},
     confidence::Confidence,
     evidence::{Evidence, EvidenceError, Observation, Replica, Source, SourceKind},
     format::{Details, Format, FormatError, ProfileFile},
@@ -24,5 +28,7 @@ pub use self::{
     principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
     provenance::{Provenance, coverage},
     recording::{CommandEnd, CommandRecording, RecordedCall, RecordingError},
+    restriction::Restriction,
+    suggestion::with_allowed,
 };
 pub use crate::syscalls::{HARMLESS, siblings};

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Evidence,
+    Evidence, Restriction,
     principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
+    restriction::Arguments,
 };
 use crate::{
     process::printable_name,
     seccomp::architecture,
-    syscalls::{Call, HARMLESS, IO_URING, names, siblings},
+    syscalls::{Call, HARMLESS, IO_URING, names, siblings, split_argument},
 };
 
 /// What a profile contains.
@@ -19,6 +20,8 @@ pub struct Plan {
     pub abis: Vec<&'static str>,
     /// Allowed calls, with the reasons.
     pub allowed: BTreeMap<&'static str, BTreeSet<Why>>,
+    /// Allowed calls that are allowed with some arguments only.
+    pub restrictions: BTreeMap<&'static str, Restriction>,
     /// Calls that are answered with ENOSYS. All others are answered with EPERM.
     pub nonexistent: BTreeSet<&'static str>,
     /// What a person should know, one sentence each.
@@ -57,6 +60,8 @@ pub struct PlanOptions {
     pub requested: BTreeSet<&'static str>,
     /// Allow calls that seccomp denied, except for dangerous ones.
     pub allow_denied: bool,
+    /// Allow calls with all arguments, and not only with observed ones.
+    pub any_arguments: bool,
 }
 
 /// Native ABIs, each with the ABI of its 32-bit programs.
@@ -72,6 +77,7 @@ impl Plan {
         let mut plan = Self {
             abis: abis(evidence, options),
             allowed: BTreeMap::new(),
+            restrictions: BTreeMap::new(),
             nonexistent: BTreeSet::new(),
             warnings: Vec::new(),
         };
@@ -91,6 +97,9 @@ impl Plan {
         }
         for name in HARMLESS.into_iter().filter(|_| !options.strict) {
             plan.allow(name, Why::Harmless);
+        }
+        if !options.any_arguments {
+            plan.restrict(evidence, options.allow_denied);
         }
         let nonexistent = ANSWERED_WITH_ENOSYS.into_iter().filter(|name| !plan.allowed.contains_key(name));
         plan.nonexistent = nonexistent.filter(|name| exists(&plan.abis, name)).collect();
@@ -124,6 +133,28 @@ impl Plan {
         observed
     }
 
+    /// Restricts calls to the arguments that are known, if all are.
+    fn restrict(&mut self, evidence: &Evidence, allow_denied: bool) {
+        let arguments = Arguments { evidence, allow_denied };
+        self.restrictions = arguments.restrictions(&mut self.allowed, &mut self.warnings);
+        let is_unused = |restriction: &Restriction| restriction.classes.is_empty();
+        let unused: Vec<&str> = self.restrictions.extract_if(.., |_, of| is_unused(of)).map(|(name, _)| name).collect();
+        self.allowed.retain(|name, _| !unused.contains(name));
+        let is_multiplexed = self.abis.contains(&"ia32") && self.allowed.contains_key("socketcall");
+        if is_multiplexed && self.restrictions.contains_key("socket") {
+            let text = "32-bit programs can make every socket by socketcall, whose arguments a filter cannot see";
+            self.warnings.push(text.to_owned());
+        }
+    }
+
+    /// Whether it allows a call, or a class of arguments as `socket(AF_UNIX)`.
+    #[must_use]
+    pub fn allows(&self, name: &str) -> bool {
+        let (call, argument) = split_argument(name);
+        let has = |restriction: &Restriction| argument.is_empty() || restriction.classes.contains(argument);
+        self.allowed.contains_key(call) && self.restrictions.get(call).is_none_or(has)
+    }
+
     /// Allows a call if one of the ABIs has it.
     fn allow(&mut self, name: &'static str, why: Why) {
         if exists(&self.abis, name) {
@@ -154,17 +185,23 @@ impl Plan {
             ));
         }
         let denied = |(call, observation): (&Call, &super::Observation)| {
-            (observation.denied > 0 && !self.allowed.contains_key(call.syscall)).then_some(call.syscall.to_owned())
+            (observation.denied > 0 && !self.allows(call.syscall)).then_some(call.syscall.to_owned())
         };
-        let denied: BTreeSet<String> = evidence.calls.iter().filter_map(denied).collect();
+        let is_of_allowed = |(class, _): &(&Call, &super::Observation)| self.allows(class.name());
+        let classes: Vec<_> = evidence.arguments.iter().filter(is_of_allowed).collect();
+        let denied: BTreeSet<String> =
+            evidence.calls.iter().chain(classes.iter().copied()).filter_map(denied).collect();
         if !denied.is_empty() {
             let names = shortened(denied.into_iter().collect());
             self.warnings.push(format!(
                 "seccomp already denies calls that the workload tries, and so does the profile: {names}"
             ));
         }
-        let dangerous: Vec<String> =
-            observed.iter().filter(|name| super::danger::of(name).is_some()).map(|&name| name.to_owned()).collect();
+        let is_dangerous = |name: &&str| super::danger::of(name).is_some();
+        let classes = classes.into_iter().filter(|(class, seen)| seen.count > 0 && !is_dangerous(&class.name()));
+        let made = observed.iter().copied().chain(classes.map(|(class, _)| class.syscall));
+        let dangerous: BTreeSet<&str> = made.filter(is_dangerous).collect();
+        let dangerous: Vec<String> = dangerous.into_iter().map(str::to_owned).collect();
         if !dangerous.is_empty() {
             self.warnings.push(format!("the profile allows dangerous calls: {}", shortened(dangerous)));
         }
@@ -217,91 +254,4 @@ fn abis(evidence: &Evidence, options: &PlanOptions) -> Vec<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::profile::{Observation, SourceKind};
-
-    fn evidence(calls: &[(&str, &str, u64, u64)]) -> Evidence {
-        let mut evidence = Evidence::new(SourceKind::Recording, "web");
-        for &(abi, syscall, count, denied) in calls {
-            evidence.add(abi, syscall, &Observation { count, denied, ..Observation::default() });
-        }
-        evidence
-    }
-
-    fn plan(calls: &[(&str, &str, u64, u64)], options: &PlanOptions) -> Plan {
-        Plan::new(&evidence(calls), options)
-    }
-
-    fn warns(plan: &Plan, text: &str) -> bool {
-        plan.warnings.iter().any(|warning| warning.contains(text))
-    }
-
-    #[test]
-    fn what_was_observed_is_allowed_with_its_siblings_and_what_every_program_needs() {
-        let made = plan(&[("x86_64", "openat", 5, 0)], &PlanOptions::default());
-        assert_eq!(made.abis, ["x86_64"]);
-        assert_eq!(made.allowed["openat"], [Why::Observed].into());
-        assert_eq!(made.allowed["open"], [Why::InPlaceOf("openat")].into());
-        assert_eq!(made.allowed["exit_group"], [Why::Always].into());
-        assert_eq!(made.allowed["getrusage"], [Why::Harmless].into());
-        assert!(!made.allowed.contains_key("mount") && !made.allowed.contains_key("socket"));
-        assert!(made.nonexistent.contains("clone3") && !made.nonexistent.contains("openat2"));
-    }
-
-    #[test]
-    fn a_strict_profile_has_no_siblings_of_the_same_architecture() {
-        let options = PlanOptions { strict: true, ..PlanOptions::default() };
-        let made = plan(&[("x86_64", "open", 5, 0)], &options);
-        assert!(made.allowed.contains_key("open") && !made.allowed.contains_key("openat"));
-        assert!(!made.allowed.contains_key("getrusage"));
-        let options = PlanOptions { architectures: vec!["aarch64"], ..options };
-        let made = plan(&[("x86_64", "open", 5, 0)], &options);
-        assert!(made.allowed.contains_key("openat") && !made.allowed.contains_key("open"));
-        assert!(warns(&made, "no call was observed on aarch64"));
-    }
-
-    #[test]
-    fn calls_that_other_architectures_lack_are_translated_or_reported() {
-        let options = PlanOptions { architectures: vec!["x86_64", "aarch64"], ..PlanOptions::default() };
-        let calls = [("x86_64", "fork", 1, 0), ("x86_64", "dup2", 1, 0), ("x86_64", "arch_prctl", 1, 0)];
-        let both = plan(&calls, &options);
-        assert!(["clone", "dup3", "arch_prctl"].iter().all(|name| both.allowed.contains_key(name)));
-        let options = PlanOptions { architectures: vec!["aarch64"], ..PlanOptions::default() };
-        let other = plan(&calls, &options);
-        assert!(!other.allowed.contains_key("arch_prctl") && !other.allowed.contains_key("dup2"));
-        assert!(warns(&other, "lack calls that were observed: arch_prctl"));
-    }
-
-    #[test]
-    fn denied_calls_are_allowed_only_on_request_and_never_if_dangerous() {
-        let calls = [("x86_64", "read", 1, 0), ("x86_64", "flock", 0, 3), ("x86_64", "mount", 0, 3)];
-        let cautious = plan(&calls, &PlanOptions::default());
-        assert!(!cautious.allowed.contains_key("flock") && warns(&cautious, "flock, mount"));
-        let healed = plan(&calls, &PlanOptions { allow_denied: true, ..PlanOptions::default() });
-        assert!(healed.allowed.contains_key("flock") && !healed.allowed.contains_key("mount"));
-    }
-
-    #[test]
-    fn operations_of_io_uring_need_its_system_calls() {
-        let made = plan(&[("io_uring", "openat", 5, 0)], &PlanOptions::default());
-        assert!(made.allowed.contains_key("io_uring_enter") && !made.allowed.contains_key("openat"));
-        assert!(warns(&made, "dangerous calls: io_uring_enter"));
-    }
-
-    #[test]
-    fn calls_of_32_bit_programs_bring_their_abi() {
-        let made = plan(&[("x86_64", "read", 1, 0), ("ia32", "mmap2", 1, 0)], &PlanOptions::default());
-        assert_eq!(made.abis, ["x86_64", "ia32"]);
-        assert!(made.allowed.contains_key("mmap2"));
-    }
-
-    #[test]
-    fn warnings_have_no_control_characters_and_are_short() {
-        let mut evidence = evidence(&[("x86_64", "read", 1, 0)]);
-        evidence.sources[0].name = format!("web\u{1b}[2J\n{}", "x".repeat(10_000));
-        evidence.warn("calls may be missing");
-        let plan = Plan::new(&evidence, &PlanOptions::default());
-        assert!(plan.warnings.iter().all(|text| text.len() < 400 && !text.chars().any(char::is_control)));
-    }
-}
+mod tests;

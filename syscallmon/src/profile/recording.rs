@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Evidence, EvidenceError, Observation, Replica, SourceKind};
-use crate::rfc3339;
+use crate::{rfc3339, syscalls::split_argument};
 
 /// The version of the format. Readers refuse newer ones.
 const VERSION: u32 = 1;
@@ -47,7 +47,7 @@ pub struct CommandRecording {
     pub window_seconds: f64,
     /// Number of time windows after the start-up phase.
     pub windows: u32,
-    /// By ABI and name, as `x86_64/openat`.
+    /// By ABI and name, as `x86_64/openat`. Classes of arguments have keys as `x86_64/socket(AF_UNIX)`.
     pub calls: BTreeMap<String, RecordedCall>,
 }
 
@@ -194,6 +194,7 @@ impl CommandRecording {
         if self.lost > 0 {
             evidence.warn(format!("{} calls may be missing", self.lost));
         }
+        let mut classes = Vec::new();
         for (name, call) in &self.calls {
             let (abi, syscall) = name.split_once('/').unwrap_or_default();
             let count = call.startup.saturating_add(call.serving);
@@ -208,8 +209,13 @@ impl CommandRecording {
                 in_startup: call.startup > 0 || self.is_of_the_begin(call),
                 windows: call.windows,
             };
-            evidence.add(abi, syscall, &observation);
+            if split_argument(syscall).1.is_empty() {
+                evidence.add(abi, syscall, &observation);
+            } else {
+                classes.push((abi, syscall, observation));
+            }
         }
+        evidence.add_arguments(classes);
         Ok(evidence)
     }
 }
@@ -277,6 +283,20 @@ mod tests {
         let of = |syscall| evidence.calls[&crate::syscalls::Call { abi: "x86_64", syscall }].clone();
         assert_eq!((of("openat").count, of("openat").replicas.len(), of("openat").in_startup), (7, 1, true));
         assert_eq!((of("kill").count, of("kill").replicas.len(), of("kill").denied_replicas.len()), (0, 0, 1));
+    }
+
+    #[test]
+    fn classes_of_arguments_are_evidence_apart_from_calls() {
+        let call = |serving, denied| RecordedCall { serving, denied, ..RecordedCall::default() };
+        let calls = [("socket", call(5, 2)), ("socket(AF_UNIX)", call(5, 0)), ("socket(AF_ALG)", call(0, 2))];
+        let calls = calls.map(|(name, call)| (format!("x86_64/{name}"), call)).into();
+        let written = CommandRecording { calls, ..recording() };
+        let read = CommandRecording::from_json(written.to_json().unwrap().as_bytes()).unwrap();
+        assert_eq!(read, written);
+        let evidence = read.evidence("web.json").unwrap();
+        let seen: Vec<_> = evidence.arguments.iter().map(|(of, seen)| (of.syscall, seen.count, seen.denied)).collect();
+        assert_eq!(seen, [("socket(AF_ALG)", 0, 2), ("socket(AF_UNIX)", 5, 0)]);
+        assert_eq!(evidence.calls.len(), 1);
     }
 
     #[test]

@@ -42,6 +42,18 @@ impl Comparison {
         self.value >> 32
     }
 
+    /// Returns these arguments with the value that it requires. Other operators than equality leave them as they are.
+    pub(super) fn required(&self, mut args: [u64; 6]) -> [u64; 6] {
+        if let Some(argument) = args.get_mut(self.index as usize) {
+            *argument = match self.op {
+                Operator::Equal => self.value,
+                Operator::MaskedEqual => (*argument & !self.value) | self.value_two,
+                _ => *argument,
+            };
+        }
+        args
+    }
+
     /// Whether it holds, of the bits of the argument and of the values that `bits` has.
     pub(super) fn holds(&self, args: &[u64; 6], bits: u64) -> bool {
         let Some(&argument) = args.get(self.index as usize) else { return false };

@@ -23,6 +23,9 @@ use crate::syscalls::{CallId, CallTable, UNKNOWN};
 /// The name of the machine's own architecture in objects of the security-profiles-operator.
 const NATIVE: &str = "SCMP_ARCH_NATIVE";
 
+/// Maximum rules of a call from which examples of arguments are made. More rules than this are no profile of a person.
+const MAX_EXAMPLES: usize = 128;
+
 /// Result of all rules for one name.
 #[derive(Default)]
 struct Ruling {
@@ -68,6 +71,29 @@ impl Profile {
         let operations = multiplexed::operations(abi, syscall).flat_map(|name| self.rules(native, name));
         let rules = self.rules(native, syscall).chain(operations);
         rules.map(Rule::decision).chain([self.default_decision()]).min().unwrap_or(Decision::KillThread)
+    }
+
+    /// Returns the mildest decision about a class of arguments, whatever the other arguments; that about the call if its
+    /// arguments are in memory. By default, calls of the class `other` have arguments of further classes, too.
+    #[must_use]
+    pub fn decide_mildest_of_class(&self, table: &CallTable, class: CallId) -> Decision {
+        let (call, native) = (table.call(class), table.native_abi());
+        let mut mildest: Option<Decision> = None;
+        for class in table.with_details(class) {
+            for example in table.examples(class) {
+                // Arguments that do not matter for the class have values that rules compare with.
+                let rules = self.rules(native, call.name()).take(MAX_EXAMPLES);
+                let compared = rules.map(|rule| rule.matching(example)).filter(|args| table.has_class(class, args));
+                for args in [example].into_iter().chain(compared.filter(|args| *args != example)) {
+                    let decision = self.decide(native, call.abi, call.name(), &args);
+                    if decision == Decision::Allow {
+                        return decision;
+                    }
+                    mildest = Some(mildest.map_or(decision, |known| known.min(decision)));
+                }
+            }
+        }
+        mildest.unwrap_or_else(|| self.decide_mildest(native, call.abi, call.name()))
     }
 
     /// Returns the rules for a name in a filter of this architecture, in their order. libseccomp has no rules with the
@@ -245,6 +271,22 @@ mod tests {
         for name in ["socket(AF_ALG)", "socket(other)", "clone(CLONE_NEWUSER)", "personality(other)", "ioctl(TIOCSTI)"]
         {
             assert!(!allowed(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_mildest_decision_about_a_class_is_one_that_some_of_its_arguments_get() {
+        let stream = format!("{}, {}", equal(0, 2), equal(1, 1));
+        let masked = r#"{"index": 0, "value": 268435456, "valueTwo": 268435456, "op": "SCMP_CMP_MASKED_EQ"}"#;
+        let rules =
+            [rule("socket", "ALLOW", &stream), rule("prctl", "ALLOW", &equal(0, 15)), rule("unshare", "ALLOW", masked)];
+        let (profile, table) = (profile("ERRNO", X86, &rules.join(",")), CallTable::x86_64());
+        let decide = |name| profile.decide_mildest_of_class(&table, table.id("x86_64", name).unwrap());
+        for name in ["socket(AF_INET)", "prctl(other)", "prctl(PR_SET_NAME)", "unshare(CLONE_NEWUSER)"] {
+            assert_eq!(decide(name), Decision::Allow, "{name}");
+        }
+        for name in ["socket(AF_INET,SOCK_RAW)", "socket(AF_INET6)", "prctl(PR_SET_MM)", "clone3(other)"] {
+            assert_eq!(decide(name), Decision::Errno(1), "{name}");
         }
     }
 

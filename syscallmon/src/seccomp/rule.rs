@@ -68,6 +68,11 @@ impl Rule {
         if is_split { self.args.iter().any(holds) } else { self.args.iter().all(holds) }
     }
 
+    /// Returns these arguments with the values that the rule requires.
+    pub(super) fn matching(&self, args: [u64; 6]) -> [u64; 6] {
+        self.args.iter().fold(args, |args, comparison| comparison.required(args))
+    }
+
     /// Whether programs may try the call.
     pub(super) fn may_try(&self) -> bool {
         self.action.allows() || self.decision() == Decision::Errno(ENOSYS)

@@ -22,6 +22,8 @@ fn decision(text: &str, syscall: &str) -> Decision {
 fn a_profile_of_what_a_daemon_counts_allows_it_and_is_checked_against_it() {
     let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("profile"));
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_kcmp), &"3", &number(libc::SYS_getitimer), &"5"]);
+    let socket = format!("{}:4:1,1,0,0", libc::SYS_socket);
+    KnownCalls::run(&[&"arguments", &cgroup.path(), &"native", &socket]);
     daemon.settled_scrape();
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| directory.path().join(name).display().to_string();
@@ -34,6 +36,17 @@ fn a_profile_of_what_a_daemon_counts_allows_it_and_is_checked_against_it() {
     let text = fs::read_to_string(file("a.json")).unwrap();
     let decisions = ["kcmp", "getitimer", "exit_group", "mount"].map(|name| decision(&text, name));
     assert_eq!(decisions, [Decision::Allow, Decision::Allow, Decision::Allow, Decision::Errno(1)]);
+
+    let socket = |text: &str, family: i32| {
+        let arguments = [family.unsigned_abs().into(), 1, 0, 0, 0, 0];
+        Profile::parse(text).unwrap().decide(ARCH, ARCH, "socket", &arguments)
+    };
+    let (_, of_api) =
+        daemon.get(&format!("/api/v1/profile?match=cgroup%3D%22{}%22", cgroup.label().replace('/', "%2F")));
+    for text in [&text, &of_api] {
+        let decisions = [libc::AF_UNIX, libc::AF_ALG].map(|family| socket(text, family));
+        assert_eq!(decisions, [Decision::Allow, Decision::Errno(1)], "only the observed family: {text}");
+    }
 
     let checked = profile(&[&["check", &file("a.json")], &source[..]].concat());
     assert_eq!(checked.status.code(), Some(0), "{checked:?}");

@@ -51,6 +51,11 @@ impl Filter {
         Self(bytes.chunks_exact(8).map(instruction).collect())
     }
 
+    /// Returns the number of instructions.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Runs the filter.
     pub(crate) fn run(&self, data: &Data) -> Outcome {
         let (mut accumulator, mut next, mut reads_arguments) = (0u32, 0usize, false);

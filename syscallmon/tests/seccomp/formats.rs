@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 use serde_json::Value;
 use syscallmon::{profile::Format, syscalls::names};
 
-use crate::profiles::{small, written};
+use crate::{
+    classes,
+    profiles::{small, written},
+};
 
 /// The unit that gets the drop-in, and what every service depends on.
 const UNITS: [(&str, &str); 4] = [
@@ -36,6 +39,10 @@ fn objects_of_the_operator_have_the_fields_that_the_api_server_accepts() {
             let text = String::from_utf8(written(format, &calls).remove(0).content).unwrap();
             assert_valid(include_str!("seccompprofile.schema.json"), &serde_saphyr::from_str(&text).unwrap());
         }
+        for plan in classes::plans() {
+            let text = String::from_utf8(classes::written(format, &plan)).unwrap();
+            assert_valid(include_str!("seccompprofile.schema.json"), &serde_saphyr::from_str(&text).unwrap());
+        }
     }
 }
 
@@ -43,6 +50,10 @@ fn objects_of_the_operator_have_the_fields_that_the_api_server_accepts() {
 fn profiles_are_plain_oci() {
     for calls in [small(), every_call()] {
         let document = serde_json::from_slice(&written(Format::Oci, &calls)[0].content).unwrap();
+        assert_valid(include_str!("oci.schema.json"), &document);
+    }
+    for plan in classes::plans() {
+        let document = serde_json::from_slice(&classes::written(Format::Oci, &plan)).unwrap();
         assert_valid(include_str!("oci.schema.json"), &document);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use syscallmon::{
     seccomp::{Decision, Profile},
-    syscalls::{CallTable, UNKNOWN},
+    syscalls::{Call, CallTable, UNKNOWN},
 };
 use syscallmon_common::{Abi, X32_BIT};
 
@@ -23,18 +23,18 @@ const PYTHON: &str = "/usr/bin/python3";
 
 /// Numbers that are compared in every ABI: more than any kernel has, and odd ones.
 const ODD_NUMBERS: [u32; 3] = [9999, 0x3fff_ffff, 0x7fff_ffff];
-const MAX_NUMBER: u32 = 600;
+pub(crate) const MAX_NUMBER: u32 = 600;
 
 /// Calls with operations that profiles name.
 const MULTIPLEXED: [&str; 2] = ["socketcall", "ipc"];
 
 /// An ABI as the kernel shows it to filters.
-struct Entry {
-    abi: Abi,
+pub(crate) struct Entry {
+    pub(crate) abi: Abi,
     /// `AUDIT_ARCH_*` (`linux/audit.h`).
-    arch: u32,
+    pub(crate) arch: u32,
     /// A bit in every number.
-    bit: u32,
+    pub(crate) bit: u32,
     /// Arguments have 32 bits.
     is_narrow: bool,
 }
@@ -51,8 +51,8 @@ const AARCH64: [Entry; 2] = [
 ];
 
 /// A profile that libseccomp compiled.
-struct Compiled {
-    filter: Filter,
+pub(crate) struct Compiled {
+    pub(crate) filter: Filter,
     /// Names that this libseccomp does not know, by ABI, so that it made no rules for them.
     unknown: BTreeMap<String, BTreeSet<String>>,
 }
@@ -61,10 +61,7 @@ struct Compiled {
 pub(crate) fn compare(native: &'static str, document: &Value) -> u64 {
     let profile = Profile::from_value(document.clone()).unwrap();
     let compiled = compile(native, document);
-    let (table, entries) = match native {
-        "aarch64" => (CallTable::aarch64(), AARCH64.as_slice()),
-        _ => (CallTable::x86_64(), X86_64.as_slice()),
-    };
+    let (table, entries) = table_and_entries(native);
     let arguments = arguments::all(document);
     let compared_names = names_with_comparisons(document);
     let mut compared = 0;
@@ -95,6 +92,36 @@ pub(crate) fn compare(native: &'static str, document: &Value) -> u64 {
     compared
 }
 
+/// Compares decisions about calls that the profile allows by their arguments, with pseudo-random arguments. Returns how
+/// many were compared.
+pub(crate) fn compare_random(native: &'static str, document: &Value, count: usize) -> u64 {
+    let profile = Profile::from_value(document.clone()).unwrap();
+    let (compiled, (table, entries)) = (compile(native, document), table_and_entries(native));
+    let names = names_with_comparisons(document);
+    let compared = |call: &str| names.contains(call) || MULTIPLEXED.contains(&call);
+    let mut calls = Vec::new();
+    for entry in entries {
+        let numbers = (0..=MAX_NUMBER).map(|number| (number, table.resolve(entry.abi, number.into())));
+        let is_known = |call: &Call| !compiled.unknown[call.abi].contains(call.syscall);
+        let numbers = numbers.filter(|(_, call)| compared(call.syscall) && is_known(call));
+        calls.extend(numbers.map(|(number, call)| (entry, number, call)));
+    }
+    for (args, (entry, number, call)) in arguments::random(document, count).into_iter().zip(calls.iter().cycle()) {
+        let args = args.map(|arg| if entry.is_narrow { arg & 0xffff_ffff } else { arg });
+        let outcome = compiled.filter.run(&Data { number: number | entry.bit, arch: entry.arch, args });
+        assert_eq!(profile.decide(native, call.abi, call.syscall, &args), outcome.decision, "{call:?} {args:x?}");
+    }
+    count as u64
+}
+
+/// Returns the calls of an architecture, and its ABIs.
+pub(crate) fn table_and_entries(native: &str) -> (CallTable, &'static [Entry]) {
+    match native {
+        "aarch64" => (CallTable::aarch64(), &AARCH64),
+        _ => (CallTable::x86_64(), &X86_64),
+    }
+}
+
 /// Returns the names of calls that have rules with comparisons of arguments.
 fn names_with_comparisons(document: &Value) -> BTreeSet<&str> {
     let rules = document["syscalls"].as_array().into_iter().flatten();
@@ -107,7 +134,7 @@ pub(crate) fn decision_about(native: &'static str, document: &Value, number: u32
     compile(native, document).filter.run(&Data { number, arch: X86_64[0].arch, args: [0; 6] }).decision
 }
 
-fn compile(native: &str, document: &Value) -> Compiled {
+pub(crate) fn compile(native: &str, document: &Value) -> Compiled {
     let mut python = Command::new(PYTHON);
     python.args(["-c", include_str!("compile.py")]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = python.spawn().expect("Debian's Python: run `cargo xtask setup --for test`");

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod bpf;
+mod classes;
 mod formats;
 mod judge;
 mod profiles;
@@ -12,7 +13,10 @@ mod profiles;
 use std::thread;
 
 use serde_json::{Value, json};
-use syscallmon::seccomp::{Decision, Profile};
+use syscallmon::{
+    profile::Plan,
+    seccomp::{Decision, Profile},
+};
 
 const NATIVE: [&str; 2] = ["x86_64", "aarch64"];
 
@@ -58,6 +62,25 @@ fn libseccomp_decides_about_random_profiles_as_predicted() {
         );
     }
     compare_all(&["x86_64"], &profiles);
+}
+
+#[test]
+fn libseccomp_decides_about_random_arguments_of_the_default_profile_as_predicted() {
+    let document = profiles::runtime_default();
+    let compared: u64 = NATIVE.iter().map(|native| judge::compare_random(native, &document, 10_000)).sum();
+    assert_eq!(compared, 20_000);
+}
+
+#[test]
+fn libseccomp_allows_the_classes_of_arguments_of_a_plan_and_no_others() {
+    let plans = classes::plans();
+    let compare = |plan: &Plan| NATIVE.iter().map(|native| classes::compare(native, plan)).sum::<u64>();
+    let compared: u64 = thread::scope(|scope| {
+        let threads =
+            plans.chunks(plans.len().div_ceil(2)).map(|half| scope.spawn(|| half.iter().map(compare).sum::<u64>()));
+        threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    println!("{compared} decisions of {} plans compared", plans.len());
 }
 
 #[test]

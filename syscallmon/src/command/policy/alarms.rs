@@ -119,6 +119,13 @@ impl ObservedSource {
             Self::Command { recording, metadata, table } => {
                 for (call, recorded) in &recording.calls {
                     let (abi, syscall) = call.split_once('/').unwrap_or_default();
+                    let is_classed = table.id(abi, syscall).is_some_and(|id| table.is_always_classed(id));
+                    let class = format!("{call}(");
+                    let next = recording.calls.range(class.clone()..).next();
+                    // The classes are judged instead.
+                    if is_classed && next.is_some_and(|(name, _)| name.starts_with(&class)) {
+                        continue;
+                    }
                     let made = recorded.startup.saturating_add(recorded.serving);
                     alarms.add_named(policies, table, metadata, (abi, syscall), (made, false));
                     alarms.add_named(policies, table, metadata, (abi, syscall), (recorded.denied, true));
@@ -317,6 +324,27 @@ mod tests {
         let json = alarms.to_json();
         assert_eq!((json["alarms"].as_array().unwrap().len(), &json["alarms"][1]["count"]), (2, &json!(7)));
         assert_eq!((&json["alarms"][0]["decided_by"]["list"], &json["unjudged_calls"]), (&json!("none"), &json!(4)));
+    }
+
+    #[test]
+    fn calls_of_a_command_are_judged_by_their_arguments_if_these_are_recorded() {
+        let table = CallTable::native();
+        let call = |name: &str| format!("\"{}/{name}\": {{\"serving\": 2}}", table.native_abi());
+        let calls = ["unshare", "unshare(CLONE_NEWUSER)", "setns", "socket", "socket(AF_UNIX)"].map(call).join(",");
+        let text = format!(
+            r#"{{"version": 1, "syscallmon": "0.1.0", "command": ["web"], "kernel": "6.18", "architecture": "{}",
+            "began": "2026-01-31T12:00:00Z", "seconds": 1, "end": {{"status": 0}}, "lost": 0, "window_seconds": 1,
+            "windows": 1, "calls": {{{calls}}}}}"#,
+            table.native_abi()
+        );
+        let recording = Box::new(CommandRecording::from_json(text.as_bytes()).unwrap());
+        let metadata = Labels::new([(Label::ContainerId, "containerd://1".into())]);
+        let LoadedPolicies { policies, .. } = LoadedPolicies::of_paths(&[], &table);
+        let mut alarms = Alarms::default();
+        let mut source = ObservedSource::Command { recording, metadata, table };
+        source.judge(&policies, &mut alarms).unwrap();
+        let names: Vec<_> = alarms.sorted().iter().map(|(_, (call, ..), _)| call.syscall).collect();
+        assert_eq!(names, ["setns", "unshare(CLONE_NEWUSER)"]);
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl Check {
             note(&format!("{} added: {}", counted(added.len(), "call"), path.display()));
             if !left.is_empty() {
                 let left: Vec<&str> = left.into_iter().collect();
-                note(&format!("dangerous calls are left for you to decide: {}", left.join(", ")));
+                let reason = "they are dangerous, or a filter cannot tell their arguments from others";
+                note(&format!("left for you to decide, because {reason}: {}", left.join(", ")));
             }
         }
         Ok(if check.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })

@@ -42,7 +42,7 @@ impl Explain {
 fn text(surface: &Surface, provenance: &Value) -> String {
     let mut text = String::new();
     for (architecture, open) in &surface.architectures {
-        let Open { kernel, runtime_default, profile, other_abis, dangerous, dangerous_left } = open;
+        let Open { kernel, runtime_default, profile, restricted, other_abis, dangerous, dangerous_left } = open;
         let removed = 100.0 * (1.0 - *profile as f64 / (*kernel).max(1) as f64);
         let left = dangerous_left.len();
         let _ =
@@ -53,6 +53,12 @@ fn text(surface: &Surface, provenance: &Value) -> String {
         for (call, reason) in dangerous_left {
             let origin = origin(provenance, call);
             let _ = writeln!(text, "  {call}: {reason}{origin}");
+        }
+        if !restricted.is_empty() {
+            text += "  only with these arguments:\n";
+        }
+        for (call, classes) in restricted {
+            let _ = writeln!(text, "    {call}: {}", classes.join(" "));
         }
         if !other_abis.is_empty() {
             let _ = writeln!(text, "  calls of other ABIs are let in as well: {}", other_abis.join(", "));

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::{counted, files, gather, gather::Sources, note, on_runtime, runtime::RuntimeArgs};
 use crate::{
     command::output::print,
-    profile::{Details, Evidence, Format, Plan, PlanOptions, Provenance},
+    profile::{Details, Evidence, Format, Plan, PlanOptions, Provenance, Restriction},
     syscalls::names,
 };
 
@@ -55,6 +55,10 @@ pub(in crate::command) struct ProfileArgs {
     /// Allow calls that seccomp denied the workload, except for dangerous ones.
     #[arg(long)]
     allow_denied: bool,
+
+    /// Allow calls with all arguments, and not only with observed ones, such as sockets of every family.
+    #[arg(long)]
+    any_arguments: bool,
 
     /// Name of the object (formats spo, spo-v1beta1) or of the policy.
     #[arg(long, value_name = "NAME", default_value = "workload")]
@@ -114,6 +118,7 @@ impl ProfileArgs {
             runtime: RuntimeArgs::default(),
             allow: Vec::new(),
             allow_denied: false,
+            any_arguments: false,
             name,
             namespace: None,
             selector: None,
@@ -157,6 +162,7 @@ impl ProfileArgs {
             runtime,
             requested: self.allow.iter().copied().collect(),
             allow_denied: self.allow_denied,
+            any_arguments: self.any_arguments,
         };
         let mut plan = Plan::new(evidence, &options);
         plan.warnings.extend(crate::profile::Confidence::new(evidence, SystemTime::now()).warning());
@@ -171,7 +177,10 @@ impl ProfileArgs {
         plan.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
         let replicas = counted(provenance.replicas, "replica");
         let output = self.output.as_ref().map_or_else(String::new, |output| format!(": {}", output.display()));
-        let (allowed, observed) = (plan.allowed.len(), provenance.coverage.len());
+        let is_refused = |restriction: &&Restriction| restriction.comparisons.is_empty();
+        let is_filter = self.format.is_for_containers();
+        let refused = plan.restrictions.values().filter(|_| is_filter).filter(is_refused).count();
+        let (allowed, observed) = (plan.allowed.len() - refused, provenance.coverage.len());
         note(&format!("{} allowed, {observed} of them observed in {replicas}{output}", counted(allowed, "call")));
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     process::CommandLines,
     profile::{CommandEnd, CommandRecording},
     settings::{Config, PolicySources},
-    syscalls::{ArgumentClasses, CallTable},
+    syscalls::{CallTable, split_argument},
 };
 
 /// Minimum capacity for errors and denied calls of the command, which are limited for each cgroup.
@@ -177,9 +177,10 @@ impl Record {
             );
         }
         let program = PathBuf::from(&self.command[0]);
+        let calls = recording.calls.keys().filter(|name| split_argument(name).1.is_empty());
         tracing::info!(
             "recorded {} system calls of {} in {:.1} s: {}",
-            recording.calls.len(),
+            calls.count(),
             program.file_name().unwrap_or(program.as_os_str()).to_string_lossy(),
             recording.seconds,
             output.display()
@@ -189,8 +190,8 @@ impl Record {
 
 fn command_options(config: &Config, hierarchies: &Hierarchies) -> Options {
     let mut options = options(config, hierarchies);
-    options.features =
-        Features { errors: true, denied: true, latency: false, io_uring: true, arguments: ArgumentClasses::None };
+    let arguments = config.features.arguments;
+    options.features = Features { errors: true, denied: true, latency: false, io_uring: true, arguments };
     options.capacity.errors = options.capacity.errors.max(MIN_ERRORS);
     options.capacity.denied = options.capacity.denied.max(MIN_DENIED);
     options

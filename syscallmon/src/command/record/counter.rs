@@ -14,7 +14,7 @@ use crate::{
     clock::monotonic_now,
     kernel::{CgroupChange, EventRings, FirstCallEvent, Kernel, Options, Root},
     profile::RecordedCall,
-    snapshot::{Counts, DeniedKey, ErrorKey, Losses},
+    snapshot::{ArgumentKey, Counts, DeniedKey, ErrorKey, Losses},
     syscalls::{CallId, CallTable},
 };
 
@@ -120,7 +120,7 @@ impl Counter {
     /// Notes first calls of the command, and deaths of cgroups.
     pub(super) fn note(&mut self, (calls, changes): (Vec<FirstCallEvent>, Vec<CgroupChange>)) {
         for call in calls.into_iter().filter(|call| call.cgroup_id == self.cgroup && call.monotonic >= self.begin) {
-            let key = (self.calls.position(call.abi, call.number), call.denied);
+            let key = (self.calls.reported(call.abi, call.number, call.class), call.denied);
             let first = First { after: call.monotonic.saturating_sub(self.begin), thread: call.comm };
             self.first.entry(key).or_insert(first);
         }
@@ -150,7 +150,8 @@ impl Counter {
     }
 
     fn end_window_at(&mut self, counts: Arc<Counts>) {
-        for (call, _) in counts.calls.since(&self.last.calls).iter() {
+        let new = counts.since(&self.last);
+        for (call, _) in made_and_classes(&new) {
             *self.windows.entry(call).or_default() += 1;
         }
         self.window_count += 1;
@@ -175,26 +176,38 @@ impl Counter {
         if all.errors.get(ErrorKey::Other).is_some() {
             tracing::warn!("errors of some calls are missing: raise --capacity.errors");
         }
+        let has_all_classes = all.arguments.get(ArgumentKey::Other).is_none()
+            && end.losses.arguments_full == self.baseline.losses.arguments_full;
+        if !has_all_classes {
+            tracing::warn!("classes of arguments are not recorded: there were too many, raise --capacity.series");
+        }
         Counted {
-            calls: self.recorded(&all, &startup),
+            calls: self.recorded(&all, &startup, has_all_classes),
             lost: lost(&self.baseline.losses, &end.losses).saturating_add(unnamed),
             windows: self.window_count,
             startup: self.startup.as_ref().map(|(after, _)| *after),
         }
     }
 
-    /// Returns what was recorded of each call.
-    fn recorded(&self, all: &Counts, startup: &Counts) -> BTreeMap<String, RecordedCall> {
+    /// Returns what was recorded of each call, and of each class of arguments if all are known.
+    fn recorded(&self, all: &Counts, startup: &Counts, has_all_classes: bool) -> BTreeMap<String, RecordedCall> {
         let mut recorded: BTreeMap<CallId, RecordedCall> = BTreeMap::new();
-        for (id, &count) in all.calls.iter() {
+        let in_startup: BTreeMap<CallId, u64> = made_and_classes(startup).collect();
+        let is_recorded = |id: CallId| has_all_classes || !self.calls.is_class(id);
+        for (id, count) in made_and_classes(all).filter(|(id, _)| is_recorded(*id)) {
             let call = recorded.entry(id).or_default();
-            call.startup = startup.calls.get(id).copied().unwrap_or(0);
+            call.startup = in_startup.get(&id).copied().unwrap_or(0);
             call.serving = count.saturating_sub(call.startup);
             call.windows = self.windows.get(&id).copied().unwrap_or(0);
         }
         for (key, &count) in all.denied.iter() {
             if let DeniedKey::Of(id) | DeniedKey::Unsupported(id) | DeniedKey::OfRuntime(id) = key {
                 recorded.entry(id).or_default().denied += count;
+            }
+        }
+        for (key, &count) in all.arguments.iter().filter(|_| has_all_classes) {
+            if let ArgumentKey::Denied(class) = key {
+                recorded.entry(class).or_default().denied += count;
             }
         }
         for (key, &count) in all.errors.iter() {
@@ -227,6 +240,19 @@ impl Counter {
         let slot = snapshot.slots.into_iter().find(|slot| slot.cgroup_id == self.cgroup);
         Reading { counts: slot.map(|slot| slot.counts).unwrap_or_default(), losses: snapshot.losses }
     }
+}
+
+/// Returns the classes of arguments of calls that were made, with their number.
+fn classes(counts: &Counts) -> impl Iterator<Item = (CallId, u64)> {
+    counts.arguments.iter().filter_map(|(key, &count)| match key {
+        ArgumentKey::Of(class) => Some((class, count)),
+        ArgumentKey::Denied(_) | ArgumentKey::Other => None,
+    })
+}
+
+/// Returns the calls that were made and the classes of their arguments, with their number.
+fn made_and_classes(counts: &Counts) -> impl Iterator<Item = (CallId, u64)> {
+    counts.calls.iter().map(|(id, &count)| (id, count)).chain(classes(counts))
 }
 
 /// Returns the number of calls that may be missing, from the losses of the whole host. The cgroup has a slot, so the

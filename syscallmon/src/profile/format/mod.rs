@@ -9,6 +9,7 @@ mod systemd;
 
 use std::path::PathBuf;
 
+pub(super) use self::oci::Comparison;
 use super::{Plan, Provenance};
 
 /// A format.
@@ -151,7 +152,7 @@ mod tests {
     use crate::{
         profile::{Evidence, Observation, PlanOptions, Replica, SourceKind},
         seccomp::{Decision, Profile},
-        syscalls::{CallTable, UNKNOWN},
+        syscalls::{Call, CallTable, UNKNOWN},
     };
 
     pub(super) const HOSTILE: &str = "web\nSystemCallFilter=@mount\n\u{2028}kind: Pod\u{1b}[2J\"'#: {}";
@@ -174,6 +175,19 @@ mod tests {
         for syscall in ["openat", "read", "clone"] {
             let seen = Observation { count: 1, replicas: [0].into(), ..Observation::default() };
             evidence.add("x86_64", syscall, &seen);
+        }
+        evidence
+    }
+
+    /// Evidence of a program that made sockets of one family, and threads by `clone3`, in two ABIs.
+    pub(super) fn with_arguments() -> Evidence {
+        let mut evidence = evidence("web");
+        evidence.calls.retain(|call, _| call.syscall != "clone");
+        let seen = Observation { count: 1, replicas: [0].into(), ..Observation::default() };
+        for abi in ["x86_64", "ia32"] {
+            for syscall in ["socket", "socket(AF_UNIX)", "clone3", "clone3(other)"] {
+                evidence.add(abi, syscall, &seen);
+            }
         }
         evidence
     }
@@ -203,6 +217,33 @@ mod tests {
                 _ => Decision::Errno(1),
             };
             assert_eq!(decision, planned, "{call:?}");
+        }
+    }
+
+    #[test]
+    fn a_written_profile_allows_the_arguments_of_the_plan_and_no_others() {
+        let (evidence, table) = (with_arguments(), CallTable::x86_64());
+        let plan = Plan::new(&evidence, &PlanOptions::default());
+        let spo: serde_json::Value = serde_saphyr::from_str(&text(Format::Spo, &evidence)).unwrap();
+        let artifact = write(Format::Artifact, &evidence);
+        let layer =
+            artifact.iter().map(|file| String::from_utf8_lossy(&file.content)).find(|text| text.contains("args"));
+        let profiles = [
+            Profile::parse(&text(Format::Oci, &evidence)).unwrap(),
+            Profile::from_value(spo["spec"].clone()).unwrap(),
+            Profile::parse(&layer.unwrap()).unwrap(),
+        ];
+        for profile in profiles {
+            // A filter of libseccomp takes socketcall apart by the rules of its operations.
+            let is_judged = |id, class: Call| table.is_class(id) && class.name() != "socketcall";
+            for (id, class) in table.all().filter(|&(id, class)| is_judged(id, class)) {
+                for arguments in table.examples(id) {
+                    let decision = profile.decide("x86_64", class.abi, class.name(), &arguments);
+                    let is_planned = plan.abis.contains(&class.abi) && plan.allows(class.syscall);
+                    assert_eq!(decision.allows(), is_planned, "{class:?} {arguments:x?}");
+                }
+            }
+            assert!(profile.decide("x86_64", "x86_64", "clone3", &[0; 6]).is_nonexistent());
         }
     }
 

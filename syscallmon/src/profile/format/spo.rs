@@ -71,6 +71,10 @@ pub(super) fn write(
         for name in rule.names {
             let _ = writeln!(text, "        - {name}");
         }
+        if !rule.args.is_empty() {
+            // JSON is YAML.
+            let _ = writeln!(text, "      args: {}", serde_json::to_string(&rule.args)?);
+        }
     }
     Ok(text)
 }

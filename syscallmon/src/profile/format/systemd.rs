@@ -25,9 +25,15 @@ pub(super) fn write(plan: &Plan, provenance: &Provenance) -> String {
         }
     }
     let filters = lines.iter().fold(String::new(), |text, line| text + "SystemCallFilter=" + line + "\n");
+    let restricted: Vec<&str> = plan.restrictions.keys().copied().collect();
+    let whole = if restricted.is_empty() {
+        String::new()
+    } else {
+        format!("# systemd compares no arguments, so these calls are allowed with all: {}\n", restricted.join(", "))
+    };
     let architectures: Vec<&str> = plan.abis.iter().map(|abi| name(abi)).collect();
     format!(
-        "{}# Save as /etc/systemd/system/NAME.service.d/50-syscalls.conf, then: systemctl daemon-reload\n\
+        "{}{whole}# Save as /etc/systemd/system/NAME.service.d/50-syscalls.conf, then: systemctl daemon-reload\n\
          # For a trial, replace SystemCallFilter= by SystemCallLog=~ in all lines: systemd logs other calls.\n\
          [Service]\n\
          SystemCallFilter=\n\
@@ -53,7 +59,7 @@ fn name(abi: &str) -> &'static str {
 mod tests {
     use super::super::{
         Format,
-        tests::{evidence, text},
+        tests::{evidence, text, with_arguments},
     };
 
     #[test]
@@ -64,6 +70,17 @@ mod tests {
         let names: Vec<&str> = filters.iter().flat_map(|line| line.split_whitespace()).collect();
         assert!(names.contains(&"openat") && names.contains(&"exit_group") && !names.contains(&"mount"));
         assert!(names.is_sorted_by(|a, b| a < b));
-        assert!(text.ends_with("SystemCallArchitectures=native\n"));
+        assert!(text.ends_with("SystemCallArchitectures=native\n") && !text.contains("arguments"));
+    }
+
+    #[test]
+    fn the_drop_in_allows_all_arguments_and_says_so() {
+        let text = text(Format::Systemd, &with_arguments());
+        assert!(text.contains(
+            "\n# systemd compares no arguments, so these calls are allowed with all: clone, clone3, socket\n"
+        ));
+        let filters = text.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
+        let names: Vec<&str> = filters.flat_map(str::split_whitespace).collect();
+        assert!(["clone", "clone3", "socket"].iter().all(|name| names.contains(name)), "{text}");
     }
 }

@@ -22,6 +22,7 @@ use crate::{
         SourceKind, base,
     },
     serve::{Site, exposition::workload_series::denied_call},
+    snapshot::ArgumentKey,
     view::View,
     workload::{Label, Workload},
 };
@@ -143,8 +144,31 @@ fn evidence(view: &View, selection: &Selection, selector: &str) -> Result<Eviden
             let seen = Observation { denied, denied_replicas: [replica].into(), ..Observation::default() };
             evidence.add(call.abi, call.syscall, &seen);
         }
+        add_arguments(&mut evidence, view, totals, replica);
     }
     Ok(evidence)
+}
+
+/// Adds the classes of arguments of a replica, if none was lost.
+fn add_arguments(evidence: &mut Evidence, view: &View, totals: &Totals, replica: u32) {
+    let counts = &totals.counts.arguments;
+    if counts.get(ArgumentKey::Other).is_some() || view.snapshot.losses.arguments_full > 0 {
+        return;
+    }
+    evidence.add_arguments(counts.iter().filter_map(|(key, &count)| {
+        let (class, seen) = match key {
+            ArgumentKey::Of(class) => {
+                (class, Observation { count, replicas: [replica].into(), ..Observation::default() })
+            }
+            ArgumentKey::Denied(class) => {
+                let denied_replicas = [replica].into();
+                (class, Observation { denied: count, denied_replicas, ..Observation::default() })
+            }
+            ArgumentKey::Other => return None,
+        };
+        let class = view.facts.calls.call(class);
+        Some((class.abi, class.syscall, seen))
+    }));
 }
 
 fn replica_name(workload: &Workload, node: &str) -> String {
@@ -174,8 +198,12 @@ mod tests {
         let calls = CallTable::x86_64();
         let id = |name| -> CallId { calls.id("x86_64", name).unwrap() };
         let counts = Counts {
-            calls: [(id("openat"), 5), (id("mount"), 3), (id("read"), 5)].into_iter().collect(),
+            calls: [("openat", 5), ("mount", 3), ("read", 5), ("socket", 2)]
+                .map(|(name, count)| (id(name), count))
+                .into_iter()
+                .collect(),
             container_init: [(id("mount"), 3), (id("read"), 1)].into_iter().collect(),
+            arguments: [(ArgumentKey::Of(id("socket(AF_UNIX)")), 2)].into_iter().collect(),
             ..Counts::default()
         };
         let slots = vec![SlotCounts { slot: 1, cgroup_id: 7, counts: counts.into() }];
@@ -206,6 +234,8 @@ mod tests {
         let profile = Profile::parse(&text).unwrap();
         let allows = |name| profile.decide("x86_64", "x86_64", name, &[0; 6]).allows();
         assert_eq!((status, allows("openat"), allows("read"), allows("mount")), (StatusCode::OK, true, true, false));
+        let socket = |family| profile.decide("x86_64", "x86_64", "socket", &[family, 0, 0, 0, 0, 0]).allows();
+        assert_eq!([1, 2, 38].map(socket), [true, false, false], "only the family that was observed");
     }
 
     #[tokio::test]

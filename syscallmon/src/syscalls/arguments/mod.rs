@@ -4,6 +4,7 @@
 //! A class has the name `call(ARGUMENT)`, as `socket(AF_ALG)`. It is a call with an id of its own, after the ids of all
 //! calls. Numbers are those of the kernel's headers, which [`table`] names; a test compares them with libc's.
 
+mod comparisons;
 mod rule;
 mod sockets;
 mod table;
@@ -22,7 +23,7 @@ use syscallmon_common::{
 
 pub use self::rule::{Condition, Level, Rule};
 use self::table::Classed;
-use super::{Call, CallId};
+use super::{Call, CallId, CallTable};
 
 /// Which classes of arguments are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -123,10 +124,59 @@ pub(super) fn kernel_rules(classed: &[ClassedCall], which: ArgumentClasses) -> K
     tables
 }
 
+/// Returns the rules of a call whose arguments are in registers and always have a class.
+fn filtered(call: &str) -> Option<&'static Classed> {
+    table::rows().iter().find(|row| row.calls.contains(&call) && row.is_filtered())
+}
+
+/// Returns these classes of a call's arguments, and those that count as [`OTHER`] by default if that is one of them.
+#[must_use]
+pub fn with_details(call: &str, mut classes: BTreeSet<&'static str>) -> BTreeSet<&'static str> {
+    if classes.contains(OTHER) {
+        classes.extend(filtered(call).into_iter().flat_map(Classed::details));
+    }
+    classes
+}
+
+/// Returns what a filter compares to allow these classes of a call's arguments and no others: the call is allowed if
+/// all conditions of one list hold.
+///
+/// `None` if every call is allowed, or a filter cannot tell the classes apart: arguments are in memory, calls have no
+/// class, or there are too many lists.
+#[must_use]
+pub fn comparisons(call: &str, classes: &BTreeSet<&'static str>) -> Option<Vec<Vec<Condition>>> {
+    let row = filtered(call)?;
+    let is_known = |class: &&str| row.arguments().any(|known| known == *class);
+    if classes.iter().all(is_known) { comparisons::of_rules(&row.rules, classes) } else { None }
+}
+
+impl CallTable {
+    /// Whether these arguments, in registers, are of a class.
+    #[must_use]
+    pub fn has_class(&self, class: CallId, arguments: &[u64; 6]) -> bool {
+        let classed = self.classed(self.call_of_class(class));
+        classed.is_some_and(|classed| classed.has(self.call(class).argument(), arguments))
+    }
+
+    /// Returns a class, and for `other` the classes that are counted as `other` by default.
+    #[must_use]
+    pub fn with_details(&self, class: CallId) -> Vec<CallId> {
+        let call = self.call(class);
+        let arguments = with_details(call.name(), [call.argument()].into());
+        let ids = self.classes(self.call_of_class(class));
+        ids.filter(|id| arguments.contains(self.call(*id).argument())).collect()
+    }
+}
+
 impl ClassedCall {
     /// Returns arguments of one class, for filters that see registers; none if the arguments are in memory.
     pub(super) fn examples(&self, argument: &str) -> Vec<[u64; 6]> {
         self.row.examples(argument)
+    }
+
+    /// Whether arguments are of a class.
+    pub(super) fn has(&self, argument: &str, arguments: &[u64]) -> bool {
+        self.row.classes_of(arguments).contains(&argument)
     }
 
     /// Whether every call has a class. Others are counted only if they have one.

@@ -8,7 +8,7 @@ use syscallmon_common::{
 
 use super::{
     ArgumentClasses, OTHER, UNREADABLE,
-    rule::Rule,
+    rule::{Level, Rule},
     sockets::{socket, socketcall, socketpair},
 };
 use crate::syscalls::IO_URING;
@@ -46,6 +46,17 @@ impl Classed {
         let is_first =
             |&(index, rule): &(usize, &Rule)| !self.rules[..index].iter().any(|other| other.class == rule.class);
         self.rules.iter().enumerate().filter(is_first).map(|(_, rule)| rule.class)
+    }
+
+    /// Whether every call has a class that a filter can see, because the arguments are in registers.
+    pub(super) fn is_filtered(&self) -> bool {
+        self.source == SOURCE_REGISTERS && self.arguments().any(|argument| argument == OTHER)
+    }
+
+    /// Returns the classes that are counted as [`OTHER`] by default.
+    pub(super) fn details(&self) -> impl Iterator<Item = &'static str> {
+        let counted = |class| self.rules.iter().any(|rule| rule.class == class && rule.level == Level::Security);
+        self.arguments().filter(move |class| !counted(*class))
     }
 
     /// Returns the classes of arguments that can be read: what the kernel side finds with all rules.

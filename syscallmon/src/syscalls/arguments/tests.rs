@@ -209,3 +209,87 @@ fn numbers_are_those_of_the_headers() {
     same!("ioctl": TIOCSTI TIOCLINUX TIOCCONS TCGETS TIOCGWINSZ FIONREAD FIONBIO FIOCLEX TUNSETIFF);
     same!("mount": MS_REMOUNT MS_MOVE MS_PRIVATE MS_SLAVE MS_SHARED MS_UNBINDABLE);
 }
+
+/// Returns pseudo-random arguments, among them the values of the rules and their neighbours. The same in every run.
+fn sampled(row: &Classed, count: usize) -> Vec<[u64; 4]> {
+    let conditions = row.rules.iter().flat_map(|rule| [rule.first, rule.second]);
+    let mut values: Vec<u64> =
+        conditions.flat_map(|Condition { mask, value, .. }| [value, value + 1, value ^ (1 << 32), mask]).collect();
+    values.extend([0, 1, u64::from(u32::MAX), u64::MAX]);
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut pick = |_| match random.u32(..4) {
+        0 => random.u64(..),
+        1 => values[random.usize(..values.len())] | values[random.usize(..values.len())],
+        _ => values[random.usize(..values.len())],
+    };
+    (0..count).map(|_| std::array::from_fn(&mut pick)).collect()
+}
+
+#[test]
+fn comparisons_hold_for_the_allowed_classes_and_no_others() {
+    let mut random = fastrand::Rng::with_seed(5);
+    for row in table::rows().iter().filter(|row| row.is_filtered()) {
+        let (all, arguments): (Vec<_>, _) = (row.arguments().collect(), sampled(row, 3000));
+        let mut sets: Vec<BTreeSet<_>> = all.iter().map(|&class| [class].into()).collect();
+        sets.extend((0..60).map(|_| all.iter().copied().filter(|_| random.u32(..3) == 0).collect()));
+        sets.push(BTreeSet::new());
+        let mut compared = 0;
+        for set in sets {
+            let Some(lists) = comparisons(row.calls[0], &set) else { continue };
+            compared += 1;
+            assert!(lists.iter().all(|list| list.is_sorted_by(|a, b| a.argument < b.argument)));
+            for arguments in &arguments {
+                let holds = |of: &Condition| arguments[usize::from(of.argument)] & of.mask == of.value;
+                let found = lists.iter().filter(|list| list.iter().all(holds)).count();
+                let classes = row.classes_of(arguments);
+                let is_allowed = classes.iter().all(|class| set.contains(class));
+                assert_eq!(found, usize::from(is_allowed), "{}{arguments:x?} {classes:?} of {set:?}", row.calls[0]);
+            }
+        }
+        assert!(compared >= all.len() / 2, "{}: {compared} of {}", row.calls[0], all.len());
+    }
+}
+
+#[test]
+fn common_classes_take_few_comparisons() {
+    let lists = |call, classes: &[&'static str]| comparisons(call, &classes.iter().copied().collect());
+    let of = |argument, mask, value| Condition { argument, mask, value };
+    assert_eq!(lists("socket", &["AF_UNIX"]), Some(vec![vec![of(0, 0xffff_ffff, 1)]]));
+    assert_eq!(lists("clone", &["other"]), Some(vec![vec![of(0, 0x7e02_0000, 0)]]));
+    assert_eq!(lists("clone", &["other", "CLONE_NEWUSER"]), Some(vec![vec![of(0, 0x6e02_0000, 0)]]));
+    assert_eq!(lists("personality", &["query"]), Some(vec![vec![of(0, 0xffff_ffff, 0xffff_ffff)]]));
+    let server = lists("socket", &["AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK,NETLINK_ROUTE"]).unwrap();
+    assert!(server.len() <= 12 && server.iter().all(|list| list[0].mask == 0xffff_ffff), "{server:x?}");
+}
+
+#[test]
+fn classes_that_a_filter_cannot_tell_apart_have_no_comparisons() {
+    let all = |call: &str| table::rows().iter().find(|row| row.calls.contains(&call)).unwrap().arguments().collect();
+    for (call, classes) in [
+        ("clone3", [OTHER].into()),
+        ("mprotect", ["PROT_WRITE|PROT_EXEC"].into()),
+        ("openat", [OTHER].into()),
+        ("clone", [OTHER, "CLONE_NEWTIME"].into()),
+        ("socket", all("socket")),
+        ("ioctl", [OTHER].into()),
+    ] {
+        assert_eq!(comparisons(call, &with_details(call, classes)), None, "{call}");
+    }
+}
+
+#[test]
+fn details_are_other_arguments_by_default() {
+    let table = table();
+    let rules = table.kernel_tables(&BTreeSet::new(), ArgumentClasses::Security).arguments;
+    for classed in table.classed.iter().filter(|classed| classed.row.is_filtered()) {
+        for detail in classed.row.details() {
+            for [a, b, c, d, ..] in classed.examples(detail) {
+                let found = search(&rules, classed.call, [a, b, c, d], true);
+                let found: Vec<_> = found.into_iter().map(|class| table.call(class).argument()).collect();
+                assert_eq!(found, [OTHER], "{detail}");
+            }
+        }
+    }
+    assert!(with_details("prctl", [OTHER].into()).contains("PR_SET_NAME"));
+    assert_eq!(with_details("prctl", ["PR_SET_MM"].into()), ["PR_SET_MM"].into());
+}

@@ -1,5 +1,6 @@
 //! A command is recorded to its last call, with all of its processes, and runs as it would without the recorder.
 
+mod arguments;
 mod caller;
 mod calls;
 mod file;

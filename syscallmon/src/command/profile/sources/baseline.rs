@@ -1,6 +1,6 @@
 //! Evidence of a learned baseline: a file, or from a daemon.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result};
 use http::Method;
@@ -10,7 +10,7 @@ use crate::{
     command::daemon::{Daemon, escaped},
     detect::{Baseline, BaselineKey, Phase},
     profile::{Evidence, EvidenceError, Observation, Replica, SourceKind},
-    syscalls::{CallTable, IO_URING},
+    syscalls::{CallTable, IO_URING, split_argument},
 };
 
 /// Returns the evidence of a baseline's text: a file of the daemon, or the output of `syscallmon policy show`.
@@ -53,16 +53,21 @@ fn of_baseline(baseline: &Baseline, name: &str) -> Result<Evidence, EvidenceErro
         let learned = Duration::from_secs(baseline.learned_for.as_secs());
         evidence.warn(format!("the baseline still learns (for {} so far)", humantime::format_duration(learned)));
     }
-    for (call, learned) in baseline.learned() {
-        let (abi, syscall) = call.split_once('/').unwrap_or_default();
-        // Seccomp does not filter operations of io_uring.
-        if abi == IO_URING {
-            continue;
+    let learned = baseline.learned().map(|(call, learned)| (call.split_once('/').unwrap_or_default(), learned.time));
+    // Seccomp does not filter operations of io_uring.
+    let learned: Vec<_> = learned.filter(|((abi, _), _)| *abi != IO_URING).collect();
+    let numbers: BTreeSet<(&str, &str)> = learned.iter().map(|(call, _)| *call).collect();
+    let mut classes = Vec::new();
+    for ((abi, syscall), first) in learned {
+        let seen = Observation { count: 1, replicas: [replica].into(), first, ..Observation::default() };
+        let (call, argument) = split_argument(syscall);
+        // A baseline that learned the number of a call expects all of its arguments.
+        if !argument.is_empty() && !numbers.contains(&(abi, call)) {
+            classes.push((abi, syscall, seen.clone()));
         }
-        let observation =
-            Observation { count: 1, replicas: [replica].into(), first: learned.time, ..Observation::default() };
-        evidence.add(abi, syscall, &observation);
+        evidence.add(abi, call, &Observation { count: u64::from(!evidence.has(abi, call)), ..seen });
     }
+    evidence.add_arguments(classes);
     Ok(evidence)
 }
 
@@ -97,6 +102,20 @@ mod tests {
         assert_eq!((replica.name.as_str(), replica.saw_start), ("shop/Deployment/web/httpd", true));
         assert_eq!(replica.to, rfc3339::parse("2026-01-31T14:00:00Z"));
         assert!(evidence.sources[0].warnings.is_empty());
+    }
+
+    #[test]
+    fn learned_arguments_are_evidence_unless_the_number_of_the_call_was_learned() {
+        let mut answer = answer();
+        answer["version"] = 2.into();
+        answer["calls"] = json!({
+            "x86_64/socket(AF_UNIX)": "", "x86_64/socket(AF_INET)": "", "x86_64/prctl": "", "x86_64/prctl(other)": "",
+        });
+        let evidence = of_answer(&answer, "b").unwrap();
+        let calls: Vec<_> = evidence.calls.iter().map(|(call, seen)| (call.syscall, seen.count)).collect();
+        assert_eq!(calls, [("prctl", 1), ("socket", 1)]);
+        let classes: Vec<_> = evidence.arguments.keys().map(|class| class.syscall).collect();
+        assert_eq!(classes, ["socket(AF_INET)", "socket(AF_UNIX)"]);
     }
 
     #[test]

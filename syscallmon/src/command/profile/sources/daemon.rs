@@ -12,7 +12,7 @@ use http::{Method, Uri};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{LOST_CALLS, NO_NAME, PAUSE, server_url};
+use super::{LOST_ARGUMENTS, LOST_CALLS, NO_NAME, PAUSE, server_url};
 use crate::{
     client::http::HttpClientConfig,
     command::daemon::{Daemon, DaemonFlags, escaped},
@@ -78,6 +78,8 @@ struct Entry {
     syscalls: Vec<Called>,
     #[serde(default)]
     denied: Vec<Denied>,
+    #[serde(default)]
+    arguments: Vec<Class>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +98,17 @@ struct Denied {
     syscall: String,
     #[serde(rename = "denied")]
     attempts: u64,
+}
+
+/// Calls with arguments of one class.
+#[derive(Deserialize)]
+struct Class {
+    abi: String,
+    syscall: String,
+    argument: String,
+    calls: u64,
+    #[serde(default)]
+    denied: u64,
 }
 
 impl DaemonSource {
@@ -137,6 +150,10 @@ fn of_answer(answer: Value, url: &str, workload: &Selector) -> Result<Evidence> 
     if lost > 0 {
         evidence.warn(format!("{lost} calls of all workloads of the host have no workload or no name"));
     }
+    let knows_arguments = count(LOST_ARGUMENTS) == 0;
+    if !knows_arguments {
+        evidence.warn("classes of arguments were lost, so profiles allow all arguments: raise capacity.series");
+    }
     for Probe { probe, .. } in probes.iter().filter(|probe| probe.implementation.is_none()) {
         evidence.warn(format!("the probe {} is not attached", printable_name(probe)));
     }
@@ -148,7 +165,11 @@ fn of_answer(answer: Value, url: &str, workload: &Selector) -> Result<Evidence> 
             merged += u32::from(cgroup != PAUSE);
             continue;
         }
-        other_denied += add(&mut evidence, entry, to, lost)?;
+        let replica = add(&mut evidence, entry, to, lost)?;
+        other_denied += add_denied(&mut evidence, entry, replica);
+        if knows_arguments {
+            add_arguments(&mut evidence, &entry.arguments, replica);
+        }
     }
     if merged > 0 {
         evidence.warn(format!("{merged} matches such as (remainder) stand for several workloads, and were left out"));
@@ -164,8 +185,8 @@ fn time(seconds: f64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
 
-/// Adds a workload as a replica. Returns its number of denied calls without a name.
-fn add(evidence: &mut Evidence, entry: &Entry, to: Option<SystemTime>, lost: u64) -> Result<u64> {
+/// Adds a workload as a replica, and its calls. Returns its index.
+fn add(evidence: &mut Evidence, entry: &Entry, to: Option<SystemTime>, lost: u64) -> Result<u32> {
     let labels = entry.workload.values().map(|value| printable_name(value)).collect::<Vec<_>>();
     // As syscallmon orders labels.
     let order = ["namespace", "pod", "container", "cgroup"];
@@ -190,6 +211,11 @@ fn add(evidence: &mut Evidence, entry: &Entry, to: Option<SystemTime>, lost: u64
         let observation = Observation { count, replicas: [replica].into(), ..Observation::default() };
         evidence.add(abi, syscall, &observation);
     }
+    Ok(replica)
+}
+
+/// Adds the denied calls of a replica. Returns the number of those without a name.
+fn add_denied(evidence: &mut Evidence, entry: &Entry, replica: u32) -> u64 {
     let mut without_name = 0_u64;
     for Denied { abi, syscall, attempts } in entry.denied.iter().filter(|denied| denied.attempts > 0) {
         if syscall.starts_with(NO_NAME) {
@@ -200,7 +226,23 @@ fn add(evidence: &mut Evidence, entry: &Entry, to: Option<SystemTime>, lost: u64
             Observation { denied: *attempts, denied_replicas: [replica].into(), ..Observation::default() };
         evidence.add(abi, syscall, &observation);
     }
-    Ok(without_name)
+    without_name
+}
+
+/// Adds the classes of arguments of a replica, if each has a name.
+fn add_arguments(evidence: &mut Evidence, classes: &[Class], replica: u32) {
+    if classes.iter().any(|class| class.abi.starts_with(NO_NAME)) {
+        return;
+    }
+    let name = |class: &Class| format!("{}({})", class.syscall, class.argument);
+    let named: Vec<_> = classes.iter().map(|class| (class, name(class))).collect();
+    let replicas = |count: u64| if count > 0 { [replica].into() } else { [].into() };
+    evidence.add_arguments(named.iter().map(|(class, name)| {
+        let &Class { calls: count, denied, .. } = *class;
+        let (replicas, denied_replicas) = (replicas(count), replicas(denied));
+        let seen = Observation { count, denied, replicas, denied_replicas, ..Observation::default() };
+        (class.abi.as_str(), name.as_str(), seen)
+    }));
 }
 
 #[cfg(test)]

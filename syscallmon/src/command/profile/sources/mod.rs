@@ -42,6 +42,9 @@ fn server_url(text: &str) -> Result<Uri, String> {
 /// Reasons of `syscallmon_lost_total` that count calls without a workload or without a name.
 const LOST_CALLS: [&str; 6] = ["cgroups_full", "series_full", "denied_full", "position", "recursion", "max_series"];
 
+/// The reason that counts classes of arguments without a name.
+const LOST_ARGUMENTS: &str = "arguments_full";
+
 /// Values of the labels `abi` and `syscall` begin with this where they stand for several calls, and values of `cgroup`
 /// where they stand for several workloads.
 const NO_NAME: char = '(';
@@ -60,6 +63,7 @@ mod tests {
             let info = LOSS_REASONS.iter().find(|info| info.name == reason).expect(reason);
             assert!(info.help.contains("calls "), "{}", info.help);
         }
+        assert!(LOSS_REASONS.iter().any(|info| info.name == LOST_ARGUMENTS));
     }
 
     #[test]

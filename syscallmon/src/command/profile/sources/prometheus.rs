@@ -196,6 +196,9 @@ struct Counts {
     denied: Counters,
 }
 
+/// Metrics of classes of arguments: of calls, and of denied calls.
+const ARGUMENTS: [&str; 2] = ["syscallmon_syscall_arguments_total", "syscallmon_syscall_arguments_denied_total"];
+
 impl Counts {
     async fn read(api: &mut Api, infos: &Infos, windows: &[Window]) -> Result<Self> {
         let mut calls = collect::counters(api, promql::CALLS, infos, windows).await?;
@@ -208,7 +211,12 @@ impl Counts {
 /// Reads what belongs to these metadata.
 async fn of_infos(api: &mut Api, infos: &Infos, windows: &[Window], length: u64, url: &Uri) -> Result<Evidence> {
     let counts = Counts::read(api, infos, windows).await?;
-    let joined = replicas::join(infos, &counts.calls, &counts.denied)?;
+    let mut joined = replicas::join(infos, &counts.calls, &counts.denied)?;
+    let mut classes = [Counters::new(), Counters::new()];
+    for (metric, counters) in ARGUMENTS.into_iter().zip(&mut classes) {
+        *counters = collect::counters(api, metric, infos, windows).await?;
+    }
+    joined.add_arguments(infos, &classes);
     let targets: BTreeSet<LabelSet> = infos.keys().map(LabelSet::of_target).collect();
     let health = Health::read(api, &targets, windows).await?;
     let mut evidence = Evidence::new(SourceKind::Prometheus, url.to_string());

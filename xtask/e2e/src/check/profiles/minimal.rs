@@ -102,10 +102,13 @@ fn effect(machine: &Machine, server: &Server, profile: &Value, call: &str, monit
 /// Returns the profile without a call.
 pub(super) fn without(profile: &Value, call: &str) -> Value {
     let mut profile = profile.clone();
-    for rule in profile["syscalls"].as_array_mut().into_iter().flatten() {
-        if let Some(names) = rule["names"].as_array_mut() {
+    if let Some(rules) = profile["syscalls"].as_array_mut() {
+        // Runtimes refuse a rule without a name.
+        rules.retain_mut(|rule| {
+            let Some(names) = rule["names"].as_array_mut() else { return true };
             names.retain(|name| name != call);
-        }
+            !names.is_empty()
+        });
     }
     profile
 }

@@ -83,6 +83,31 @@ fn workloads_are_replicas_with_their_calls() {
 }
 
 #[test]
+fn arguments_of_a_workload_are_evidence_if_none_was_lost() {
+    let mut answer = answer();
+    let class = |abi: &str, syscall: &str, argument: &str, calls: u64, denied: u64| {
+        let (labels, counts) = ([abi, syscall, argument], [calls, denied]);
+        json!({
+            "abi": labels[0], "syscall": labels[1], "argument": labels[2], "calls": counts[0], "denied": counts[1],
+        })
+    };
+    answer["workloads"][0]["arguments"] =
+        json!([class("x86_64", "socket", "AF_UNIX", 3, 0), class("x86_64", "socket", "AF_ALG", 0, 2)]);
+    let classes = |answer: &Value| {
+        let evidence = evidence_of(answer.clone()).unwrap();
+        let of = evidence.arguments.iter().map(|(class, seen)| (class.syscall, seen.count, seen.denied));
+        of.collect::<Vec<_>>()
+    };
+    assert_eq!(classes(&answer), [("socket(AF_ALG)", 0, 2), ("socket(AF_UNIX)", 3, 0)]);
+    let mut full = answer.clone();
+    full["workloads"][0]["arguments"][1] = class("(remainder)", "(remainder)", "(remainder)", 9, 0);
+    assert_eq!(classes(&full), []);
+    answer["lost"]["arguments_full"] = 7.into();
+    assert_eq!(classes(&answer), []);
+    assert!(evidence_of(answer).unwrap().sources[0].warnings[0].contains("profiles allow all arguments"));
+}
+
+#[test]
 fn losses_probes_and_merged_workloads_are_reported() {
     let mut answer = answer();
     answer["lost"]["series_full"] = 7.into();

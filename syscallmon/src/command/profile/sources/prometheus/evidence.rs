@@ -8,10 +8,11 @@ use std::{
 use super::{
     collect::Counter,
     health::Health,
-    replicas::{Joined, ReplicaKey, ReplicaSeries},
+    replicas::{ClassSeries, Joined, ReplicaKey, ReplicaSeries},
     window::Window,
 };
 use crate::{
+    command::profile::sources::NO_NAME,
     process::printable_name,
     profile::{Evidence, EvidenceError, Observation, Replica},
     workload::Labels,
@@ -85,10 +86,33 @@ pub(super) fn add_all(
                 evidence.add(abi, syscall, &Observation { denied, denied_replicas, ..Observation::default() });
             }
         }
+        if health.counted_arguments(&series.targets, series.span) {
+            add_arguments(evidence, &series.arguments, &in_range, replica);
+        }
     }
     warn_of_replicas(evidence, &gaps, &more_images);
     warn_of_joined(evidence, joined, health);
     Ok(())
+}
+
+/// Adds the classes of arguments of a replica, if each has a name.
+fn add_arguments(evidence: &mut Evidence, series: &[ClassSeries<'_>], in_range: &InRange, replica: u32) {
+    if series.iter().any(|of| of.class[0].starts_with(NO_NAME)) {
+        return;
+    }
+    let mut by_class = BTreeMap::<(&str, String), [Vec<(&str, &Counter)>; 2]>::new();
+    for &ClassSeries { class: [abi, syscall, argument], is_denied, instance, counter } in series {
+        let counters = by_class.entry((abi, format!("{syscall}({argument})"))).or_default();
+        counters[usize::from(is_denied)].push((instance, counter));
+    }
+    let seen = |[made, denied]: &[Vec<(&str, &Counter)>; 2]| {
+        let ((count, windows), (denied, _)) = (in_range.sum(made), in_range.sum(denied));
+        let replicas = |count: u64| if count > 0 { [replica].into() } else { [].into() };
+        let (replicas, denied_replicas) = (replicas(count), replicas(denied));
+        Observation { count, denied, replicas, denied_replicas, windows, ..Observation::default() }
+    };
+    let seen = by_class.iter().map(|((abi, class), counters)| (*abi, class.as_str(), seen(counters)));
+    evidence.add_arguments(seen.filter(|(.., seen)| seen.count + seen.denied > 0));
 }
 
 /// The calls of one workload in the range.

@@ -11,7 +11,10 @@ use super::{
     promql::{self, Function},
     window::Window,
 };
-use crate::{command::profile::sources::LOST_CALLS, process::printable_name};
+use crate::{
+    command::profile::sources::{LOST_ARGUMENTS, LOST_CALLS},
+    process::printable_name,
+};
 
 /// Maximum targets in the selector of one query.
 const CHUNK: usize = 500;
@@ -40,6 +43,10 @@ struct InWindow {
     starts: Option<(f64, f64)>,
     /// Number of steps at which a scrape had succeeded.
     steps_up: Option<f64>,
+    /// Number of steps at which the daemon counted classes of arguments.
+    steps_with_arguments: f64,
+    /// Number of classes that were counted without a name.
+    lost_arguments: f64,
 }
 
 impl Health {
@@ -53,6 +60,9 @@ impl Health {
         for targets in targets.chunks(CHUNK) {
             let selector = |metric, more| [promql::of_targets(metric, more, targets.iter().copied())];
             let (losses, scrapes) = (selector("syscallmon_lost_total", &reasons), selector("up", ""));
+            let losses_of_arguments = format!("reason=\"{LOST_ARGUMENTS}\",");
+            let lost_arguments = selector("syscallmon_lost_total", &losses_of_arguments);
+            let counts_arguments = selector("syscallmon_arguments_counted", "");
             let (start, probes) = (selector("process_start_time_seconds", ""), selector("syscallmon_probe_up", ""));
             for (index, &window) in windows.iter().enumerate() {
                 for (labels, value) in api.over(Function::Increase, &losses, window).await? {
@@ -66,6 +76,12 @@ impl Health {
                 }
                 for (labels, steps) in api.over(Function::Steps, &scrapes, window).await? {
                     health.at(&labels, index, |row| row.steps_up = Some(steps));
+                }
+                for (labels, steps) in api.over(Function::Steps, &counts_arguments, window).await? {
+                    health.at(&labels, index, |row| row.steps_with_arguments = steps);
+                }
+                for (labels, value) in api.over(Function::Increase, &lost_arguments, window).await? {
+                    health.at(&labels, index, |row| row.lost_arguments += value);
                 }
                 for (labels, least) in api.over(Function::Min, &probes, window).await? {
                     if least == 0.0 && health.targets.contains_key(&labels.of_target()) {
@@ -94,6 +110,18 @@ impl Health {
             rows.filter(|(window, _)| window.overlaps(span.first, span.last)).map(|(_, row)| row.lost).sum()
         };
         self.rows(targets).map(of_target).sum()
+    }
+
+    /// Whether the daemons of these targets counted all classes of arguments, in all windows of a time.
+    pub(super) fn counted_arguments(&self, targets: &BTreeSet<LabelSet>, span: Span) -> bool {
+        let has_all = |row: &InWindow| {
+            row.lost_arguments == 0.0 && row.steps_up.is_none_or(|steps| row.steps_with_arguments >= steps)
+        };
+        let of_target = |rows: &[InWindow]| {
+            let mut rows = self.windows.iter().zip(rows);
+            rows.all(|(window, row)| !window.overlaps(span.first, span.last) || has_all(row))
+        };
+        self.rows(targets).all(of_target)
     }
 
     /// Returns the number of calls that all daemons lost.

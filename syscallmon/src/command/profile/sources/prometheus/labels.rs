@@ -16,7 +16,7 @@ const MAX_LABELS: usize = 128;
 pub(super) const EXPORTED: &str = "exported_";
 
 /// Labels that distinguish the series of one workload or one daemon.
-const OWN_LABELS: [&str; 7] = ["__name__", "abi", "syscall", "set", "errno", "reason", "probe"];
+const OWN_LABELS: [&str; 8] = ["__name__", "abi", "syscall", "argument", "set", "errno", "reason", "probe"];
 
 /// Names and values of labels, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

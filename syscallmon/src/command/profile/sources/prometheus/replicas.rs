@@ -39,6 +39,18 @@ pub(super) struct ReplicaSeries<'a> {
     pub(super) images: BTreeMap<&'a str, f64>,
     pub(super) calls: CallSeries<'a>,
     pub(super) denied: CallSeries<'a>,
+    /// Classes of arguments.
+    pub(super) arguments: Vec<ClassSeries<'a>>,
+}
+
+/// The counter of one class of arguments.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClassSeries<'a> {
+    /// ABI, call and argument.
+    pub(super) class: [&'a str; 3],
+    pub(super) is_denied: bool,
+    pub(super) instance: &'a str,
+    pub(super) counter: &'a Counter,
 }
 
 /// Counters by ABI and call, with the instance of each.
@@ -90,6 +102,21 @@ pub(super) fn join<'a>(infos: &'a Infos, calls: &'a Counters, denied: &'a Counte
     }
     joined.infos_without_counts = infos.keys().filter(|info| !used.contains(info)).count();
     Ok(joined)
+}
+
+impl<'a> Joined<'a> {
+    /// Adds the classes of arguments of replicas that have calls: first of calls, then of denied calls.
+    pub(super) fn add_arguments(&mut self, infos: &'a Infos, [made, denied]: &'a [Counters; 2]) {
+        let mut index = Index::new(infos, made.keys().chain(denied.keys()));
+        let made = made.iter().map(|(labels, counter)| (labels, counter, false));
+        for (labels, counter, is_denied) in made.chain(denied.iter().map(|(labels, counter)| (labels, counter, true))) {
+            let Some(infos) = index.of(labels) else { continue };
+            if let Some(replica) = self.replicas.get_mut(&key(labels, infos)) {
+                let class = ["abi", "syscall", "argument"].map(|name| labels.get(name));
+                replica.arguments.push(ClassSeries { class, is_denied, instance: labels.get("instance"), counter });
+            }
+        }
+    }
 }
 
 fn not_by_call(labels: &LabelSet) -> String {
@@ -192,6 +219,7 @@ impl<'a> ReplicaSeries<'a> {
             images: BTreeMap::new(),
             calls: BTreeMap::new(),
             denied: BTreeMap::new(),
+            arguments: Vec::new(),
         }
     }
 

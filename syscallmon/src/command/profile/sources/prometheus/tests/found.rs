@@ -182,3 +182,35 @@ async fn windows_are_halved_until_the_server_can_answer() {
     let error = format!("{:#}", ask(&prometheus.url, r#"owner="web""#, DAY, END).await.unwrap_err());
     assert!(error.contains("too many samples") && error.contains("use a narrower --workload"), "{error}");
 }
+
+#[tokio::test]
+async fn arguments_are_evidence_if_the_daemon_counted_them_all_the_time() {
+    let mut samples = Samples::default();
+    for (node, since, lost) in [("n1", ALWAYS.0, 0.0), ("n2", END - HOUR, 0.0), ("n3", ALWAYS.0, 1.0)] {
+        let labels = container(node, &format!("web-{node}"), "web");
+        samples.daemon(node, ALWAYS, BEGIN - 100 * HOUR).workload(&labels, ALWAYS);
+        let (times, target) = ((since, END + 1), format!("job=\"s\",instance=\"{node}:1\""));
+        samples.add("syscallmon_arguments_counted", &target, times, |_| 1.0);
+        samples.add("syscallmon_lost_total", &format!("{target},reason=\"arguments_full\""), times, move |time| {
+            if time > END - HOUR { lost } else { 0.0 }
+        });
+        samples.calls(&labels[0], "socket", times, |_| 5.0);
+        for (metric, argument) in [("arguments", "AF_UNIX"), ("arguments", "AF_INET"), ("arguments_denied", "AF_ALG")] {
+            let class = format!("{},abi=\"x86_64\",syscall=\"socket\",argument=\"{argument}\"", labels[0]);
+            samples.add(&format!("syscallmon_syscall_{metric}_total"), &class, times, |_| 2.0);
+        }
+    }
+    let prometheus = samples.serve(&[]);
+    let evidence = ask(&prometheus.url, r#"owner="web""#, DAY, END).await.unwrap();
+    assert_eq!(makers(&evidence, "socket").len(), 3);
+    let classes = evidence.arguments.iter().map(|(class, seen)| {
+        let name = |index: &u32| evidence.replicas[*index as usize].name.clone();
+        (class.syscall, seen.replicas.iter().map(name).collect(), seen.denied)
+    });
+    let classes: Vec<(_, Vec<String>, _)> = classes.collect();
+    let n1 = vec!["shop/web-n1/httpd".to_owned()];
+    assert_eq!(
+        classes,
+        [("socket(AF_ALG)", vec![], 1), ("socket(AF_INET)", n1.clone(), 0), ("socket(AF_UNIX)", n1, 0)]
+    );
+}
