@@ -162,8 +162,8 @@ impl Evidence {
         }
     }
 
-    /// Adds all classes of arguments of one replica, by ABI and name. Of a call that has a class which this version does
-    /// not know, none is added, because a profile could not allow that class.
+    /// Adds all classes of arguments of one replica, by ABI and name. Of a call that has a class which this version
+    /// does not know, none is added, because a profile could not allow that class.
     pub fn add_arguments<'a>(&mut self, classes: impl IntoIterator<Item = (&'a str, &'a str, Observation)>) {
         let classes: Vec<_> = classes.into_iter().collect();
         let is_unknown = |(abi, class, _): &&(&str, &str, _)| names::call(abi, class).is_none();

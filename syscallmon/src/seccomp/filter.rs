@@ -73,8 +73,8 @@ impl Profile {
         rules.map(Rule::decision).chain([self.default_decision()]).min().unwrap_or(Decision::KillThread)
     }
 
-    /// Returns the mildest decision about a class of arguments, whatever the other arguments; that about the call if its
-    /// arguments are in memory. By default, calls of the class `other` have arguments of further classes, too.
+    /// Returns the mildest decision about a class of arguments, whatever the other arguments; that about the call if
+    /// its arguments are in memory. By default, calls of the class `other` have arguments of further classes, too.
     #[must_use]
     pub fn decide_mildest_of_class(&self, table: &CallTable, class: CallId) -> Decision {
         let (call, native) = (table.call(class), table.native_abi());
