@@ -1,8 +1,8 @@
 //! Which calls a plan allows with observed arguments only.
 //!
 //! A call is restricted if the arguments of every reason to allow it are known, and a filter can tell their classes
-//! from others. `clone3` has its flags in memory, where a filter cannot see them. So if `clone` is restricted, programs are
-//! told that `clone3` does not exist, as the default profile of container runtimes does, and libraries use `clone`.
+//! from others. `clone3` has its flags in memory, where a filter cannot see them. So if `clone` is restricted, programs
+//! are told that `clone3` does not exist, as the default profile of container runtimes does, and libraries use `clone`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
