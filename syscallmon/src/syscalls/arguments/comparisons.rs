@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use super::{Condition, OTHER, rule::Rule};
 
-/// Maximum lists for one call. KEP-6061 of Kubernetes refuses profiles with more than 128 rules for one call. The filter
-/// of all calls has at most 4096 instructions, of which a list takes about five for three ABIs.
+/// Maximum lists for one call. KEP-6061 of Kubernetes refuses profiles with more than 128 rules for one call. The
+/// filter of all calls has at most 4096 instructions, of which a list takes about five for three ABIs.
 const MAX_LISTS: usize = 64;
 
 /// Number of arguments that rules compare.
