@@ -10,6 +10,7 @@ use super::{Evidence, Why, danger};
 use crate::syscalls::{
     Call, IO_URING,
     arguments::{Condition, OTHER, comparisons, with_details},
+    sibling_arguments,
 };
 
 /// The arguments with which a call is allowed.
@@ -35,6 +36,8 @@ pub(super) struct Arguments<'a> {
     pub(super) evidence: &'a Evidence,
     /// Whether denied classes are allowed, except for dangerous ones.
     pub(super) allow_denied: bool,
+    /// Leave out siblings of observed classes.
+    pub(super) strict: bool,
 }
 
 impl Arguments<'_> {
@@ -76,7 +79,12 @@ impl Arguments<'_> {
 
     fn of_reasons(&self, name: &str, reasons: &BTreeSet<Why>) -> Option<Classes> {
         let classes: Vec<Classes> = reasons.iter().map(|&why| self.of_reason(name, why)).collect::<Option<_>>()?;
-        Some(classes.into_iter().flatten().collect())
+        let mut classes: Classes = classes.into_iter().flatten().collect();
+        if !self.strict {
+            let siblings: Vec<_> = classes.iter().flat_map(|argument| sibling_arguments(name, argument)).collect();
+            classes.extend(siblings);
+        }
+        Some(classes)
     }
 
     /// Returns the classes that one reason allows; `None` for all arguments.

@@ -23,7 +23,11 @@ use syscallmon_common::{
 /// The label `syscall` of a number that its ABI does not have.
 pub const UNKNOWN: &str = "unknown";
 
-pub use self::{arguments::ArgumentClasses, harmless::HARMLESS, siblings::siblings};
+pub use self::{
+    arguments::ArgumentClasses,
+    harmless::HARMLESS,
+    siblings::{sibling_arguments, siblings},
+};
 use arguments::{ClassedCall, KernelRules};
 
 /// The Linux release whose headers the tables come from.

@@ -90,6 +90,18 @@ pub fn siblings(name: &str) -> BTreeSet<&'static str> {
     variants
 }
 
+/// Families of sockets that programs use with the network. A C library that resolves a name tries both versions of IP,
+/// asks a local service, and asks the kernel for the addresses of the host.
+const NAME_RESOLUTION: [&str; 4] = ["AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK,NETLINK_ROUTE"];
+
+/// Returns the classes of arguments that stand for each other for a call: those that programs with one of them make by
+/// chance.
+#[must_use]
+pub fn sibling_arguments(call: &str, argument: &str) -> &'static [&'static str] {
+    let uses_network = call == "socket" && NAME_RESOLUTION[..2].contains(&argument);
+    if uses_network { &NAME_RESOLUTION } else { &[] }
+}
+
 fn is_name(name: &str) -> bool {
     names::system_calls().contains(name)
 }
@@ -132,6 +144,21 @@ mod tests {
         for name in names::system_calls().iter().filter(|name| danger::of(name).is_none()) {
             let dangerous: Vec<_> = siblings(name).into_iter().filter(|name| danger::of(name).is_some()).collect();
             assert!(dangerous.is_empty(), "{name}: {dangerous:?}");
+        }
+    }
+
+    #[test]
+    fn sockets_of_the_network_bring_those_of_name_resolution() {
+        use crate::{profile::danger, syscalls::CallTable};
+        let table = CallTable::x86_64();
+        let of_ip = sibling_arguments("socket", "AF_INET6");
+        assert!(of_ip.contains(&"AF_INET") && of_ip.contains(&"AF_UNIX"));
+        for argument in of_ip {
+            let class = format!("socket({argument})");
+            assert!(table.id("x86_64", &class).is_some() && danger::of(&class).is_none(), "{class}");
+        }
+        for (call, argument) in [("socket", "AF_UNIX"), ("socket", "AF_INET,SOCK_RAW"), ("socketpair", "AF_INET")] {
+            assert!(sibling_arguments(call, argument).is_empty(), "{call}({argument})");
         }
     }
 

@@ -9,14 +9,15 @@ use std::{
     sync::LazyLock,
 };
 
-use crate::syscalls::{Call, CallId, CallTable, HARMLESS, arguments::OTHER, names, siblings};
+use crate::syscalls::{Call, CallId, CallTable, HARMLESS, arguments::OTHER, names, sibling_arguments, siblings};
 
 /// Siblings of each call by name, since a baseline needs those of all its calls.
 static SIBLINGS: LazyLock<BTreeMap<&str, BTreeSet<&str>>> =
     LazyLock::new(|| names::system_calls().iter().map(|&name| (name, siblings(name))).collect());
 
 /// Returns these calls, their siblings in the same ABI, and harmless calls in each of their ABIs. A sibling of a class
-/// of arguments has the same argument, or no classes: `clone(other)` for `clone3(other)`.
+/// of arguments has the same argument, or no classes: `clone(other)` for `clone3(other)`. Sockets of the network bring
+/// those of name resolution.
 pub(super) fn with_expected(learned: impl IntoIterator<Item = CallId>, table: &CallTable) -> BTreeSet<CallId> {
     let mut by_abi: BTreeMap<&str, BTreeSet<(&str, &str)>> = BTreeMap::new();
     let mut expected = BTreeSet::new();
@@ -26,6 +27,7 @@ pub(super) fn with_expected(learned: impl IntoIterator<Item = CallId>, table: &C
         let names = by_abi.entry(call.abi).or_insert_with(|| HARMLESS.map(|name| (name, "")).into());
         let siblings = SIBLINGS.get(call.name()).into_iter().flatten();
         names.extend(siblings.map(|&name| (name, call.argument())));
+        names.extend(sibling_arguments(call.name(), call.argument()).iter().map(|&argument| (call.name(), argument)));
     }
     let is_expected = |id, call: Call| {
         let Some(names) = by_abi.get(call.abi) else { return false };
@@ -61,6 +63,14 @@ mod tests {
         }
         assert!(expected(&[("ia32", "openat")]).contains("ia32/lseek"));
         assert!(expected(&[]).is_empty(), "a workload without any call has not been observed");
+    }
+
+    #[test]
+    fn sockets_of_the_network_bring_those_of_name_resolution() {
+        let of = expected(&[("x86_64", "socket(AF_INET)")]);
+        assert!(of.contains("x86_64/socket(AF_INET6)") && of.contains("x86_64/socket(AF_UNIX)"), "{of:?}");
+        let of = expected(&[("x86_64", "socket(AF_UNIX)")]);
+        assert!(!of.contains("x86_64/socket(AF_INET)") && !of.contains("x86_64/socket"), "{of:?}");
     }
 
     #[test]

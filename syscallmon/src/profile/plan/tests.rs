@@ -120,7 +120,11 @@ fn classes(plan: &Plan, call: &str) -> Option<Vec<&'static str>> {
 fn a_call_is_allowed_with_the_arguments_that_were_observed() {
     let calls: &[&str] = &["read", "socket", "socket(AF_UNIX)", "socket(AF_INET)", "prctl", "prctl(PR_SET_MM)"];
     let made = restricted(&[calls, &["socket", "socket(AF_INET6)"]], &PlanOptions::default());
-    assert_eq!(classes(&made, "socket"), Some(vec!["AF_INET", "AF_INET6", "AF_UNIX"]));
+    let of_network = vec!["AF_INET", "AF_INET6", "AF_NETLINK,NETLINK_ROUTE", "AF_UNIX"];
+    assert_eq!(classes(&made, "socket"), Some(of_network), "what name resolution needs, too");
+    let strict = PlanOptions { strict: true, ..PlanOptions::default() };
+    let made_strictly = restricted(&[calls, &["socket", "socket(AF_INET6)"]], &strict);
+    assert_eq!(classes(&made_strictly, "socket"), Some(vec!["AF_INET", "AF_INET6", "AF_UNIX"]));
     assert_eq!((classes(&made, "prctl"), made.restrictions.len()), (Some(vec!["PR_SET_MM"]), 2));
     assert!(made.allows("socket") && made.allows("socket(AF_UNIX)") && !made.allows("socket(AF_ALG)"));
     assert!(made.allows("read") && !made.allows("bind"));
@@ -197,7 +201,7 @@ fn denied_arguments_are_allowed_only_on_request_and_never_if_dangerous() {
     assert_eq!(classes(&cautious, "socket"), Some(vec!["AF_UNIX"]));
     assert!(warns(&cautious, "personality, socket(AF_ALG), socket(AF_INET), socketpair"), "{:?}", cautious.warnings);
     let healed = restricted(&[calls], &PlanOptions { allow_denied: true, ..PlanOptions::default() });
-    assert_eq!(classes(&healed, "socket"), Some(vec!["AF_INET", "AF_UNIX"]));
+    assert_eq!(classes(&healed, "socket"), Some(vec!["AF_INET", "AF_INET6", "AF_NETLINK,NETLINK_ROUTE", "AF_UNIX"]));
     assert_eq!(
         (classes(&healed, "personality"), classes(&healed, "clone")),
         (Some(vec!["query"]), Some(vec!["other"]))
