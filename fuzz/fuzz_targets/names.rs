@@ -186,7 +186,6 @@ fn alert((workload, metadata): (&Workload, &Labels), process: Process) {
         metadata: metadata.clone(),
         call: TABLE.call(TABLE.id("x86_64", "mount").expect("it is a call")),
         number: Some(165),
-        class: None,
         denied: false,
         process: Some(process),
         policy: "runtime-default".into(),

@@ -99,7 +99,7 @@ impl Plan {
             plan.allow(name, Why::Harmless);
         }
         if !options.any_arguments {
-            plan.restrict(Arguments { evidence, allow_denied: options.allow_denied, strict: options.strict });
+            plan.restrict(&Arguments { evidence, allow_denied: options.allow_denied, strict: options.strict });
         }
         let nonexistent = ANSWERED_WITH_ENOSYS.into_iter().filter(|name| !plan.allowed.contains_key(name));
         plan.nonexistent = nonexistent.filter(|name| exists(&plan.abis, name)).collect();
@@ -134,7 +134,7 @@ impl Plan {
     }
 
     /// Restricts calls to the arguments that are known, if all are.
-    fn restrict(&mut self, arguments: Arguments<'_>) {
+    fn restrict(&mut self, arguments: &Arguments<'_>) {
         self.restrictions = arguments.restrictions(&mut self.allowed, &mut self.warnings);
         let is_unused = |restriction: &Restriction| restriction.classes.is_empty();
         let unused: Vec<&str> = self.restrictions.extract_if(.., |_, of| is_unused(of)).map(|(name, _)| name).collect();
