@@ -20,14 +20,14 @@ use super::{
     trial::{decision_json, judge, labels_of, name},
 };
 use crate::{
-    command::profile::{ObservedWorkload, counted, note},
+    command::profile::{ObservedCall, ObservedWorkload, counted, note},
     detect::{Decision, Policies, Severity},
     engine::Player,
     files,
     model::Delta,
     profile::CommandRecording,
     recording::{Limits, Reader, SampleOrEnd},
-    syscalls::{Call, CallId, CallTable},
+    syscalls::{Call, CallId, CallTable, split_argument},
     workload::{Labels, Selector, Workload},
 };
 
@@ -180,8 +180,18 @@ impl Alarms {
     /// Judges calls that a Prometheus has.
     pub(super) fn judge_observed(&mut self, policies: &Policies, table: &CallTable, workloads: &[ObservedWorkload]) {
         for ObservedWorkload { metadata, calls } in workloads {
+            let of_class = |call: &ObservedCall| {
+                let (name, argument) = split_argument(&call.syscall);
+                (!argument.is_empty()).then(|| (call.abi.clone(), name.to_owned()))
+            };
+            let classed: BTreeSet<(String, String)> = calls.iter().filter_map(of_class).collect();
             for call in calls {
                 let names = (call.abi.as_str(), call.syscall.as_str());
+                let has_classes = classed.contains(&(call.abi.clone(), call.syscall.clone()));
+                if has_classes && table.id(names.0, names.1).is_some_and(|id| table.is_always_classed(id)) {
+                    // The classes are judged instead.
+                    continue;
+                }
                 self.add_named(policies, table, metadata, names, (call.count, call.is_denied));
             }
         }
@@ -293,7 +303,7 @@ impl Alarms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{command::profile::ObservedCall, settings::LoadedPolicies, workload::Label};
+    use crate::{settings::LoadedPolicies, workload::Label};
 
     fn observed(pod: &str, calls: &[(&str, u64, bool)]) -> ObservedWorkload {
         let labels = [(Label::Namespace, "shop"), (Label::Pod, pod), (Label::ContainerId, "containerd://1")];

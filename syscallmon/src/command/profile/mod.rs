@@ -24,12 +24,9 @@ pub(super) use self::{
     own::OwnProfile,
     sources::{
         WorkloadFlag, baseline,
-        prometheus::{ObservedWorkload, PrometheusSource},
+        prometheus::{ObservedCall, ObservedWorkload, PrometheusSource},
     },
 };
-
-#[cfg(test)]
-pub(super) use self::sources::prometheus::ObservedCall;
 
 /// Exit status of a command that found something.
 pub(super) const FOUND: u8 = 1;

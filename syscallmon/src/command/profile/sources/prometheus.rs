@@ -29,15 +29,14 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use http::{HeaderName, HeaderValue, Uri};
 
-#[cfg(test)]
-pub(in crate::command) use self::evidence::ObservedCall;
-pub(in crate::command) use self::evidence::ObservedWorkload;
+pub(in crate::command) use self::evidence::{ObservedCall, ObservedWorkload};
 use self::{
     api::{Api, Server, rfc3339},
     collect::{Counters, Infos},
     evidence::Range,
     health::Health,
     labels::LabelSet,
+    replicas::Joined,
     window::Window,
 };
 use super::server_url;
@@ -116,9 +115,11 @@ impl PrometheusSource {
     ) -> Result<(Vec<ObservedWorkload>, Vec<String>)> {
         let Found { mut api, infos, windows } = self.find(url, workload, end).await?;
         let counts = Counts::read(&mut api, &infos, &windows).await?;
-        let joined = replicas::join(&infos, &counts.calls, &counts.denied)?;
+        let joined = counts.joined(&infos)?;
+        let health = health(&mut api, &infos, &windows).await?;
         let range = Range { windows: &windows, window: Duration::from_secs(Window::length(self.range)) };
-        Ok((evidence::workloads(&joined, &range), api.warnings.iter().map(|warning| printable_name(warning)).collect()))
+        let workloads = evidence::workloads(&joined, &health, &range);
+        Ok((workloads, api.warnings.iter().map(|warning| printable_name(warning)).collect()))
     }
 
     /// Returns the evidence of a workload in the range before `end`.
@@ -194,6 +195,8 @@ struct Found {
 struct Counts {
     calls: Counters,
     denied: Counters,
+    /// By class of arguments.
+    classes: [Counters; 2],
 }
 
 /// Metrics of classes of arguments: of calls, and of denied calls.
@@ -204,21 +207,32 @@ impl Counts {
         let mut calls = collect::counters(api, promql::CALLS, infos, windows).await?;
         collect::without_container_init(api, &mut calls, infos, windows).await?;
         let denied = collect::counters(api, "syscallmon_syscalls_denied_total", infos, windows).await?;
-        Ok(Self { calls, denied })
+        let mut classes = [Counters::new(), Counters::new()];
+        for (metric, counters) in ARGUMENTS.into_iter().zip(&mut classes) {
+            *counters = collect::counters(api, metric, infos, windows).await?;
+        }
+        Ok(Self { calls, denied, classes })
     }
+
+    /// Returns the counts of each replica.
+    fn joined<'a>(&'a self, infos: &'a Infos) -> Result<Joined<'a>> {
+        let mut joined = replicas::join(infos, &self.calls, &self.denied)?;
+        joined.add_arguments(infos, &self.classes);
+        Ok(joined)
+    }
+}
+
+/// Reads how the daemons of these metadata were.
+async fn health(api: &mut Api, infos: &Infos, windows: &[Window]) -> Result<Health> {
+    let targets: BTreeSet<LabelSet> = infos.keys().map(LabelSet::of_target).collect();
+    Health::read(api, &targets, windows).await
 }
 
 /// Reads what belongs to these metadata.
 async fn of_infos(api: &mut Api, infos: &Infos, windows: &[Window], length: u64, url: &Uri) -> Result<Evidence> {
     let counts = Counts::read(api, infos, windows).await?;
-    let mut joined = replicas::join(infos, &counts.calls, &counts.denied)?;
-    let mut classes = [Counters::new(), Counters::new()];
-    for (metric, counters) in ARGUMENTS.into_iter().zip(&mut classes) {
-        *counters = collect::counters(api, metric, infos, windows).await?;
-    }
-    joined.add_arguments(infos, &classes);
-    let targets: BTreeSet<LabelSet> = infos.keys().map(LabelSet::of_target).collect();
-    let health = Health::read(api, &targets, windows).await?;
+    let joined = counts.joined(infos)?;
+    let health = health(api, infos, windows).await?;
     let mut evidence = Evidence::new(SourceKind::Prometheus, url.to_string());
     let range = Range { windows, window: Duration::from_secs(length) };
     evidence::add_all(&mut evidence, &joined, &health, &range)?;

@@ -95,16 +95,25 @@ pub(super) fn add_all(
     Ok(())
 }
 
-/// Adds the classes of arguments of a replica, if each has a name.
-fn add_arguments(evidence: &mut Evidence, series: &[ClassSeries<'_>], in_range: &InRange, replica: u32) {
+/// Counters by ABI and class of arguments: of calls, and of denied calls.
+type ByClass<'a> = BTreeMap<(&'a str, String), [Vec<(&'a str, &'a Counter)>; 2]>;
+
+/// Returns the counters of each class of arguments; none if one of them has no name.
+fn by_class<'a>(series: &[ClassSeries<'a>]) -> ByClass<'a> {
+    let mut by_class = ByClass::new();
     if series.iter().any(|of| of.class[0].starts_with(NO_NAME)) {
-        return;
+        return by_class;
     }
-    let mut by_class = BTreeMap::<(&str, String), [Vec<(&str, &Counter)>; 2]>::new();
     for &ClassSeries { class: [abi, syscall, argument], is_denied, instance, counter } in series {
         let counters = by_class.entry((abi, format!("{syscall}({argument})"))).or_default();
         counters[usize::from(is_denied)].push((instance, counter));
     }
+    by_class
+}
+
+/// Adds the classes of arguments of a replica, if each has a name.
+fn add_arguments(evidence: &mut Evidence, series: &[ClassSeries<'_>], in_range: &InRange, replica: u32) {
+    let by_class = by_class(series);
     let seen = |[made, denied]: &[Vec<(&str, &Counter)>; 2]| {
         let ((count, windows), (denied, _)) = (in_range.sum(made), in_range.sum(denied));
         let replicas = |count: u64| if count > 0 { [replica].into() } else { [].into() };
@@ -122,7 +131,7 @@ pub(in crate::command) struct ObservedWorkload {
     pub(in crate::command) calls: Vec<ObservedCall>,
 }
 
-/// A call, by names from a server.
+/// A call, or a class of arguments as `socket(AF_UNIX)`, by names from a server.
 #[derive(Debug)]
 pub(in crate::command) struct ObservedCall {
     pub(in crate::command) abi: String,
@@ -132,18 +141,27 @@ pub(in crate::command) struct ObservedCall {
     pub(in crate::command) is_denied: bool,
 }
 
-/// Returns the calls of each replica.
-pub(super) fn workloads(joined: &Joined<'_>, range: &Range<'_>) -> Vec<ObservedWorkload> {
+/// Returns the calls of each replica, and their classes of arguments if all were counted.
+pub(super) fn workloads(joined: &Joined<'_>, health: &Health, range: &Range<'_>) -> Vec<ObservedWorkload> {
     let of_series = |series: &ReplicaSeries<'_>| {
         let in_range = InRange::new(series, range);
         let calls = series.calls.iter().map(|(call, counters)| (call, counters, false));
         let denied = series.denied.iter().map(|(call, counters)| (call, counters, true));
-        let observed = calls.chain(denied).map(|(&(abi, syscall), counters, is_denied)| ObservedCall {
+        let observed_call = |abi: &str, syscall: &str, counters: &[(&str, &Counter)], is_denied| ObservedCall {
             abi: abi.to_owned(),
             syscall: syscall.to_owned(),
             count: in_range.sum(counters).0,
             is_denied,
+        };
+        let has_classes = health.counted_arguments(&series.targets, series.span);
+        let classes = if has_classes { by_class(&series.arguments) } else { ByClass::new() };
+        let classes = classes.iter().flat_map(|((abi, class), [made, denied])| {
+            [(made, false), (denied, true)].map(|(counters, is_denied)| observed_call(abi, class, counters, is_denied))
         });
+        let observed = calls.chain(denied);
+        let observed = observed
+            .map(|(&(abi, syscall), counters, is_denied)| observed_call(abi, syscall, counters, is_denied))
+            .chain(classes);
         let calls = observed.filter(|observed| observed.count > 0).collect();
         ObservedWorkload { metadata: series.metadata.clone(), calls }
     };
