@@ -12,7 +12,7 @@ pub(super) fn grow_with_their_incident(cluster: &Cluster<'_>) -> Result<()> {
         cluster.install(&["alerts.kubernetesEvents=true"])?;
         cluster.wait_for_daemon()?;
         cluster.node.apply(&workloads::intruded())?;
-        let first = wait_for_event(cluster, "unshare")?;
+        let first = wait_for_event(cluster, "unshare(CLONE_NEWNS)")?;
         cluster.node.kubectl(&["exec", "intruded", "--namespace=shop", "--", "touch", "/go"])?;
         let grown = wait_for_event(cluster, "mount")?;
         ensure!(text(&first, "/metadata/name") == text(&grown, "/metadata/name"), "{first} is not {grown}");
