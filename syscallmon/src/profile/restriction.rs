@@ -1,8 +1,8 @@
 //! Which calls a plan allows with observed arguments only.
 //!
 //! A call is restricted if the arguments of every reason to allow it are known, and a filter can tell their classes
-//! from others. `clone3` has its flags in memory, where a filter cannot see them. So if `clone` is restricted, programs
-//! are told that `clone3` does not exist, as the default profile of container runtimes does, and libraries use `clone`.
+//! from others. `clone3` has its flags in memory, where a filter cannot see them. So if `clone` is restricted, the
+//! profile answers `clone3` with ENOSYS, as the default profile of container runtimes does. Libraries then use `clone`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub struct Restriction {
     /// Classes, as `AF_UNIX`.
     pub classes: BTreeSet<&'static str>,
     /// What a filter compares: it allows the call if all conditions of one list hold. Empty if the filter cannot see
-    /// the arguments: programs are told that the call does not exist, and use another one.
+    /// the arguments: the profile answers the call with ENOSYS, and programs use another one.
     pub comparisons: Vec<Vec<Condition>>,
 }
 

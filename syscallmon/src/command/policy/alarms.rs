@@ -20,7 +20,7 @@ use super::{
     trial::{decision_json, judge, labels_of, name},
 };
 use crate::{
-    command::profile::{ObservedCall, ObservedWorkload, counted, note},
+    command::profile::{ObservedWorkload, counted, note},
     detect::{Decision, Policies, Severity},
     engine::Player,
     files,
@@ -117,15 +117,10 @@ impl ObservedSource {
     pub(super) fn judge(&mut self, policies: &Policies, alarms: &mut Alarms) -> Result<()> {
         match self {
             Self::Command { recording, metadata, table } => {
-                for (call, recorded) in &recording.calls {
-                    let (abi, syscall) = call.split_once('/').unwrap_or_default();
-                    let is_classed = table.id(abi, syscall).is_some_and(|id| table.is_always_classed(id));
-                    let class = format!("{call}(");
-                    let next = recording.calls.range(class.clone()..).next();
-                    // The classes are judged instead.
-                    if is_classed && next.is_some_and(|(name, _)| name.starts_with(&class)) {
-                        continue;
-                    }
+                let calls = recording.calls.iter();
+                let calls = calls.map(|(call, recorded)| (call.split_once('/').unwrap_or_default(), recorded));
+                let judged_by_class = judged_by_class(table, calls.clone().map(|(names, _)| names));
+                for ((abi, syscall), recorded) in calls.filter(|(names, _)| !judged_by_class.contains(names)) {
                     let made = recorded.startup.saturating_add(recorded.serving);
                     alarms.add_named(policies, table, metadata, (abi, syscall), (made, false));
                     alarms.add_named(policies, table, metadata, (abi, syscall), (recorded.denied, true));
@@ -150,6 +145,17 @@ impl ObservedSource {
         }
         Ok(())
     }
+}
+
+/// Returns the calls, by ABI and name, of which these names have classes of arguments that are judged instead.
+fn judged_by_class<'a>(
+    table: &CallTable,
+    names: impl Iterator<Item = (&'a str, &'a str)>,
+) -> BTreeSet<(&'a str, &'a str)> {
+    let classes =
+        names.map(|(abi, name)| (abi, split_argument(name))).filter(|(_, (_, argument))| !argument.is_empty());
+    let calls = classes.map(|(abi, (call, _))| (abi, call));
+    calls.filter(|(abi, call)| table.id(abi, call).is_some_and(|id| table.is_always_classed(id))).collect()
 }
 
 impl Alarms {
@@ -180,18 +186,9 @@ impl Alarms {
     /// Judges calls that a Prometheus has.
     pub(super) fn judge_observed(&mut self, policies: &Policies, table: &CallTable, workloads: &[ObservedWorkload]) {
         for ObservedWorkload { metadata, calls } in workloads {
-            let of_class = |call: &ObservedCall| {
-                let (name, argument) = split_argument(&call.syscall);
-                (!argument.is_empty()).then(|| (call.abi.clone(), name.to_owned()))
-            };
-            let classed: BTreeSet<(String, String)> = calls.iter().filter_map(of_class).collect();
-            for call in calls {
-                let names = (call.abi.as_str(), call.syscall.as_str());
-                let has_classes = classed.contains(&(call.abi.clone(), call.syscall.clone()));
-                if has_classes && table.id(names.0, names.1).is_some_and(|id| table.is_always_classed(id)) {
-                    // The classes are judged instead.
-                    continue;
-                }
+            let names = calls.iter().map(|call| (call.abi.as_str(), call.syscall.as_str()));
+            let judged_by_class = judged_by_class(table, names.clone());
+            for (call, names) in calls.iter().zip(names).filter(|(_, names)| !judged_by_class.contains(names)) {
                 self.add_named(policies, table, metadata, names, (call.count, call.is_denied));
             }
         }
@@ -303,7 +300,7 @@ impl Alarms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{settings::LoadedPolicies, workload::Label};
+    use crate::{command::profile::ObservedCall, settings::LoadedPolicies, workload::Label};
 
     fn observed(pod: &str, calls: &[(&str, u64, bool)]) -> ObservedWorkload {
         let labels = [(Label::Namespace, "shop"), (Label::Pod, pod), (Label::ContainerId, "containerd://1")];

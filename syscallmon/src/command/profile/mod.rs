@@ -24,9 +24,12 @@ pub(super) use self::{
     own::OwnProfile,
     sources::{
         WorkloadFlag, baseline,
-        prometheus::{ObservedCall, ObservedWorkload, PrometheusSource},
+        prometheus::{ObservedWorkload, PrometheusSource},
     },
 };
+
+#[cfg(test)]
+pub(super) use self::sources::prometheus::ObservedCall;
 
 /// Exit status of a command that found something.
 pub(super) const FOUND: u8 = 1;

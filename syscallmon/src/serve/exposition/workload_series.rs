@@ -189,7 +189,7 @@ pub(in crate::serve) fn unexpected_syscalls_total(view: &View, series: &mut Seri
             ("severity", severity.name()),
             ("argument", call.argument()),
         ];
-        // A label without a value is none.
+        // Without a class, the series has no label `argument`.
         let labels = if call.argument().is_empty() { &labels[..4] } else { &labels[..] };
         series.value(&labels_of(workload), labels, count, view.facts.created(created).map(Timestamp::from));
     }

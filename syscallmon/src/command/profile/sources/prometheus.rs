@@ -29,7 +29,9 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use http::{HeaderName, HeaderValue, Uri};
 
-pub(in crate::command) use self::evidence::{ObservedCall, ObservedWorkload};
+#[cfg(test)]
+pub(in crate::command) use self::evidence::ObservedCall;
+pub(in crate::command) use self::evidence::ObservedWorkload;
 use self::{
     api::{Api, Server, rfc3339},
     collect::{Counters, Infos},
