@@ -30,6 +30,9 @@ use crate::{
     workload::{CgroupIdentity, Labels, ResolvedWorkload, Workload},
 };
 
+/// Among ended workloads, a tenant has few series if it has at most this part of the room: 256 series by default.
+const FEW_SERIES: usize = 256;
+
 /// The state of one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -368,7 +371,8 @@ impl Model {
 
     /// Folds ended workloads until the others have at most this many series. Each time, it takes the oldest workload of
     /// the tenant with most series. So a tenant that starts and ends many workloads does not remove the last counts of
-    /// others before a scrape.
+    /// others before a scrape. Tenants with few series count as equally large, and of these the oldest workload is
+    /// taken. So many tiny tenants do not remove a workload of usual size that has just ended.
     fn fold_oldest(&mut self, most_series: usize, deltas: &mut Vec<Delta>) {
         let gone = || self.view.workloads.iter().filter(|(_, totals)| totals.is_gone());
         let mut excess = gone().map(|(_, totals)| totals.counts.series()).sum::<usize>().saturating_sub(most_series);
@@ -386,16 +390,21 @@ impl Model {
         for (_, workloads) in tenants.values_mut() {
             workloads.sort_unstable();
         }
-        let mut by_series: BinaryHeap<(usize, Vec<_>)> = tenants.into_values().collect();
+        let few = most_series / FEW_SERIES;
+        let rank = |series: usize, mut workloads: Vec<_>| {
+            let (ended, workload) = workloads.pop()?;
+            Some((series.max(few), ended, series, workload, workloads))
+        };
+        let mut ranked: BinaryHeap<_> =
+            tenants.into_values().filter_map(|(series, workloads)| rank(series, workloads)).collect();
         while excess > 0
-            && let Some((series, mut workloads)) = by_series.pop()
+            && let Some((_, _, series, workload, others)) = ranked.pop()
         {
-            let Some((_, workload)) = workloads.pop() else { continue };
             let (counts, seen) = self.end(&workload, deltas);
             self.add(&Workload::Gone, &counts, &seen);
             self.view.folded += 1;
             excess = excess.saturating_sub(counts.series());
-            by_series.push((series - counts.series(), workloads));
+            ranked.extend(rank(series - counts.series(), others));
         }
     }
 

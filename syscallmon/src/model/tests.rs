@@ -159,6 +159,22 @@ fn a_tenant_that_ends_many_workloads_folds_no_other_tenant_s() {
 }
 
 #[test]
+fn many_tiny_tenants_fold_no_workload_that_has_just_ended() {
+    let (mut model, begin) = (model(), Instant::now());
+    let names: Vec<String> = (1..=600).map(|n| format!("/tiny-{n}/a")).chain(["/usual/a".to_owned()]).collect();
+    let names = Names((1..).zip(names.iter().map(|name| name.as_str().into())).collect());
+    let slots: Vec<u32> = (1..=601).collect();
+    let calls_of = |&slot: &u32| (slot, if slot == 601 { &[(A, 1), (B, 2)][..] } else { &[(A, 1)][..] });
+    names.apply(&mut model, &snapshot(&slots.iter().map(calls_of).collect::<Vec<_>>()));
+    for (after, &slot) in (0..).zip(&slots) {
+        model.forget_slots(&[slot], begin + Duration::from_millis(after));
+    }
+    model.expire(begin + Duration::from_secs(1), Duration::from_mins(5), 512, |_| false);
+    assert_eq!((calls(&model, "/usual/a", A), calls(&model, "/usual/a", B)), (Some(1), Some(2)), "the newest");
+    assert_eq!((calls(&model, "/tiny-90/a", A), calls(&model, "/tiny-91/a", A)), (None, Some(1)), "the oldest");
+}
+
+#[test]
 fn the_oldest_of_too_many_gone_are_folded_together() {
     let mut model = model();
     let now = Instant::now();
