@@ -44,6 +44,8 @@ pub enum Work {
     Policy,
     /// Reads and writes baselines.
     Baseline,
+    /// Reads and writes violations, incidents and alerts.
+    AlertState,
     /// Reads a kubeconfig, its files and the token of the service account.
     Kubeconfig,
     /// Looks for the sockets of container runtimes.
@@ -56,12 +58,13 @@ pub enum Work {
 
 impl Work {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Dns,
         Self::Secret,
         Self::WebConfig,
         Self::Policy,
         Self::Baseline,
+        Self::AlertState,
         Self::Kubeconfig,
         Self::Socket,
         Self::AlertLog,
@@ -77,6 +80,7 @@ impl Work {
             Self::WebConfig => "web_config",
             Self::Policy => "policy",
             Self::Baseline => "baseline",
+            Self::AlertState => "alert_state",
             Self::Kubeconfig => "kubeconfig",
             Self::Socket => "socket",
             Self::AlertLog => "alert_log",

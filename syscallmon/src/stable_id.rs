@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use ring::digest::{Context, SHA256};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// The first 64 bits of a SHA-256 hash, written as 16 hex digits. The hash includes the kind of thing, so ids of
 /// different kinds differ.
@@ -55,6 +55,12 @@ impl FromStr for StableId {
 impl Serialize for StableId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for StableId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

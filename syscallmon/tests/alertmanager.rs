@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 use syscallmon::{
-    alert::{AlertConfig, Alertmanagers, Alerts, HttpClientConfig, LogTarget, RateLimit},
+    alert::{AlertConfig, Alertmanagers, Alerts, HttpClientConfig, LastingDelivery, LogTarget, RateLimit},
     detect::{IncidentTimes, Incidents, Reason, Severity, Violation},
     process::{Process, ProcessKey, ProcessTree},
     syscalls::Call,
@@ -84,7 +84,8 @@ impl Delivery {
         };
         let alerts = runtime.block_on(async {
             let mut tasks = JoinSet::new();
-            let alerts = Alerts::start(&config, "node-1", &CancellationToken::new(), &mut tasks);
+            let alerts =
+                Alerts::start(&config, "node-1", LastingDelivery::default(), &CancellationToken::new(), &mut tasks);
             tasks.detach_all();
             alerts
         });

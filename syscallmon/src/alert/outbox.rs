@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::SystemTime,
@@ -10,7 +10,12 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::record::{AlertSubject, Record};
+use super::{
+    Changes,
+    lasting::LastingSink,
+    record::{AlertSubject, Record},
+    sink::SharedActiveAlerts,
+};
 use crate::fair_share::{Capacity, FairShare};
 
 /// Capacity of an outbox.
@@ -20,19 +25,30 @@ type Queue = FairShare<AlertSubject, Record>;
 
 /// Records on their way to a sink: for each subject, only the newest.
 #[derive(Debug)]
+struct Waiting {
+    queue: Queue,
+    /// The record that the sink took last and has not settled.
+    in_flight: Option<Record>,
+}
+
+/// Records on their way to a sink, and the state of the sink.
+#[derive(Debug)]
 pub(super) struct Outbox {
     /// Name of the sink in metrics.
     pub(super) sink: String,
     /// Whether the sink gets every change of an incident.
     pub(super) gets_every_repeat: bool,
-    queue: Mutex<Queue>,
+    waiting: Mutex<Waiting>,
+    /// Alerts that the sink sends again and again.
+    active: Option<SharedActiveAlerts>,
+    changes: Arc<Changes>,
     arrived: Notify,
     /// Records that the sink holds and has not delivered.
     pub(super) held: AtomicU64,
     pub(super) sent: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) queue_full: AtomicU64,
-    pub(super) refused: AtomicU64,
+    refused: AtomicU64,
     last_success_ms: AtomicU64,
 }
 
@@ -56,11 +72,18 @@ pub struct SinkStatus {
 }
 
 impl Outbox {
-    pub(super) fn new(sink: String, gets_every_repeat: bool) -> Self {
+    pub(super) fn new(
+        sink: String,
+        gets_every_repeat: bool,
+        active: Option<SharedActiveAlerts>,
+        changes: Arc<Changes>,
+    ) -> Self {
         Self {
             sink,
             gets_every_repeat,
-            queue: Mutex::new(Queue::new(CAPACITY)),
+            waiting: Mutex::new(Waiting { queue: Queue::new(CAPACITY), in_flight: None }),
+            active,
+            changes,
             arrived: Notify::new(),
             held: AtomicU64::new(0),
             sent: AtomicU64::new(0),
@@ -83,11 +106,13 @@ impl Outbox {
     /// Returns a record that could not be delivered, unless there is a newer one.
     pub(super) fn requeue(&self, record: Record) {
         self.insert(record, |newer, old| newer.follows(old.state()));
+        self.lock().in_flight = None;
         self.arrived.notify_one();
     }
 
     fn insert(&self, record: Record, merge: impl FnOnce(&mut Record, Record)) {
-        let (key, mut queue) = (record.subject(), self.lock());
+        let (key, mut waiting) = (record.subject(), self.lock());
+        let queue = &mut waiting.queue;
         let dropped = if let Some(waiting) = queue.get_mut(&key) {
             merge(waiting, record);
             let bytes = waiting.bytes();
@@ -99,9 +124,18 @@ impl Outbox {
         self.queue_full.fetch_add(dropped.len() as u64, Relaxed);
     }
 
-    /// Takes the next record, if there is one.
+    /// Takes the next record, if there is one. Until it is settled, it counts as undelivered over a restart.
     pub(super) fn take(&self) -> Option<Record> {
-        self.lock().pop().map(|(_, record)| record)
+        let mut waiting = self.lock();
+        let (_, record) = waiting.queue.pop()?;
+        waiting.in_flight = Some(record.clone());
+        Some(record)
+    }
+
+    /// Notes that the sink needs the record that it took last no longer.
+    pub(super) fn settle(&self) {
+        self.lock().in_flight = None;
+        self.changes.note();
     }
 
     /// Waits for the next record.
@@ -114,11 +148,38 @@ impl Outbox {
         }
     }
 
+    /// Returns what outlasts the daemon.
+    pub(super) fn lasting(&self) -> LastingSink {
+        let waiting = self.lock();
+        let queued = waiting.queue.iter().map(|(_, record)| record);
+        let records = waiting.in_flight.iter().chain(queued).cloned().collect();
+        // Under the lock, because the sink moves records from one to the other.
+        let alerts = self.active.as_ref().map(SharedActiveAlerts::lasting).unwrap_or_default();
+        LastingSink { sink: self.sink.clone(), records, alerts }
+    }
+
+    /// Takes over what an earlier daemon did not deliver. Must be called before the sink is started.
+    pub(super) fn take_over(&self, lasting: LastingSink) {
+        if let Some(active) = &self.active {
+            active.take_over(lasting.alerts);
+        }
+        for record in lasting.records {
+            self.requeue(record);
+        }
+    }
+
     /// Counts delivered alerts.
     pub(super) fn delivered(&self, alerts: u64) {
+        self.settle();
         self.sent.fetch_add(alerts, Relaxed);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.last_success_ms.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Counts alerts that the receiver rejected.
+    pub(super) fn rejected(&self, alerts: u64) {
+        self.settle();
+        self.refused.fetch_add(alerts, Relaxed);
     }
 
     pub(super) fn status(&self) -> SinkStatus {
@@ -129,15 +190,15 @@ impl Outbox {
             failed: self.failed.load(Relaxed),
             queue_full: self.queue_full.load(Relaxed),
             refused: self.refused.load(Relaxed),
-            queued: self.held.load(Relaxed) + self.lock().len() as u64,
+            queued: self.held.load(Relaxed) + self.lock().queue.len() as u64,
             last_success: (last_success > 0)
                 .then(|| SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(last_success)),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
         // A thread that panicked while it had the lock left a valid queue.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -191,7 +252,7 @@ mod tests {
         fn the_newest_of_each_incident_is_delivered_once_and_says_whether_it_is_new(
             ops in proptest::collection::vec(op(), 0..80),
         ) {
-            let outbox = Outbox::new("webhook".to_owned(), true);
+            let outbox = Outbox::new("webhook".to_owned(), true, None, Arc::default());
             // By call: the newest waiting count, and whether an undelivered record was the first.
             let mut waiting: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
             let mut taken = std::collections::VecDeque::new();

@@ -1,5 +1,7 @@
 //! Test violations, a server with scripted answers, and delivery as a whole.
 
+mod restarts;
+
 use std::{
     sync::Mutex,
     time::{Duration, SystemTime},
@@ -29,7 +31,7 @@ use crate::{
 };
 
 /// A violation as the sampler sends it.
-pub(super) fn violation(workload: &str, syscall: &'static str) -> Violation {
+pub(crate) fn violation(workload: &str, syscall: &'static str) -> Violation {
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
     let names = [(Label::Namespace, "shop"), (Label::Pod, "web-1"), (Label::Container, workload)];
     let labels = Labels::new(names.map(|(label, value)| (label, value.into())));
@@ -82,7 +84,7 @@ pub(super) fn record(violation: Violation) -> record::Record {
 }
 
 /// The notice of such an incident.
-pub(super) fn notice(violation: Violation, is_new: bool) -> IncidentNotice {
+pub(crate) fn notice(violation: Violation, is_new: bool) -> IncidentNotice {
     let state = if is_new { IncidentState::New } else { IncidentState::Repeated };
     let incident = Arc::new(Incident { id: violation.id(), state, ..incident([violation.clone()]) });
     let news = is_new.then(|| NewCall { violation: Arc::new(violation), is_new });
@@ -244,8 +246,12 @@ struct Running {
 
 impl Running {
     fn start(config: &AlertConfig) -> Self {
+        Self::start_after(config, LastingDelivery::default())
+    }
+
+    fn start_after(config: &AlertConfig, earlier: LastingDelivery) -> Self {
         let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        let alerts = Alerts::start(config, "node-1", &shutdown, &mut tasks);
+        let alerts = Alerts::start(config, "node-1", earlier, &shutdown, &mut tasks);
         Self { alerts, shutdown, tasks }
     }
 
@@ -267,7 +273,7 @@ impl Running {
 }
 
 /// Nowhere, until a test says where.
-fn nowhere() -> AlertConfig {
+pub(crate) fn nowhere() -> AlertConfig {
     AlertConfig {
         command_line: crate::process::CommandLines::Redacted,
         log: LogTarget::Off,

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     RateLimit,
+    lasting::LastingAlert,
     quota::Quota,
     record::{Content, Record, Suppressed},
 };
@@ -53,13 +54,14 @@ pub(super) struct ThrottleDecision {
     pub(super) send: bool,
 }
 
-#[derive(Debug)]
-struct LastAlert {
-    sent: Instant,
-    noticed: Instant,
+/// The last alert of an incident.
+#[derive(Clone, Debug)]
+pub(super) struct LastAlert {
+    pub(super) sent: Instant,
+    pub(super) noticed: Instant,
     /// The worst of its calls that were not sent because of the rate.
-    unsent: Option<NewCall>,
-    is_resolved: bool,
+    pub(super) unsent: Option<NewCall>,
+    pub(super) is_resolved: bool,
 }
 
 impl AlertThrottle {
@@ -74,6 +76,24 @@ impl AlertThrottle {
         let (sent, quotas) = (FairShare::new(MAX_INCIDENTS), FairShare::new(MAX_QUOTAS));
         let overflow = Quota::new(rate, repeat_interval);
         Self { node, rate, repeat_interval, remember, sent, quotas, overflow, suppressed: 0, swept: now }
+    }
+
+    /// Returns what outlasts the daemon. Quotas do not: after a restart, each is full.
+    pub(super) fn lasting(&self) -> Vec<LastingAlert> {
+        let sent = self.sent.entries().map(|(tenant, priority, &id, last)| LastingAlert {
+            id,
+            tenant: tenant.clone(),
+            priority,
+            last: last.clone(),
+        });
+        sent.collect()
+    }
+
+    /// Takes over what an earlier daemon sent.
+    pub(super) fn take_over(&mut self, sent: Vec<LastingAlert>) {
+        for LastingAlert { id, tenant, priority, last } in sent {
+            self.sent.put(tenant, priority, id, last, 1);
+        }
     }
 
     /// Number of suppressed new violations.

@@ -35,7 +35,7 @@ use crate::{
     recording::SampleSender,
     serve::{Site, web_server},
     settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings, log_problems},
-    store::{PolicyWatch, Store},
+    store::{AlertStore, PolicyWatch, Store},
     syscalls::{ArgumentClasses, CallTable},
     view::{FixedFacts, Reload, Requester, View, Views},
     workload::{MetadataCache, WorkloadResolver},
@@ -151,7 +151,7 @@ impl Run {
 
     async fn serve(
         &self,
-        attached: Attached,
+        mut attached: Attached,
         config: Config,
         server: Server,
         (listeners, stop): (Vec<TcpListener>, &mut StopSignals),
@@ -159,10 +159,14 @@ impl Run {
     ) -> anyhow::Result<()> {
         let (tunables, watched) = watch::channel(config.tunables);
         let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        let alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
+        // Before the sinks start, and before the first call is judged.
+        let (alert_store, earlier) = AlertStore::open(&config.state_directory, &config.procfs, &config.node).await;
+        attached.detector.take_over(earlier.detection, earlier.saved.into_std());
+        let alerts = Alerts::start(&config.alert, &config.node, earlier.delivery, &shutdown, &mut tasks);
         let (calls, knows_container_init) = (Arc::clone(&attached.first.facts.calls), attached.knows_container_init);
         let (policies, cache) = (Arc::clone(&attached.first.policies), attached.resolver.cache().clone());
-        let Sampling { sampler, owner, views, policy_files } = attached.into_sampling(alerts, watched.clone(), None)?;
+        let Sampling { sampler, owner, views, policy_files } =
+            attached.into_sampling(alerts.clone(), watched.clone(), None)?;
         let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
         let (begin, end) = (CancellationToken::new(), CancellationToken::new());
         let sampling = sampler.start(begin.clone(), shutdown.clone(), end.clone())?;
@@ -174,13 +178,15 @@ impl Run {
 
         config.sources.start(&cache, &config.node, &shutdown, &mut tasks);
         tasks.spawn(store.run(shutdown.clone()));
+        tasks.spawn(alert_store.clone().run(owner.clone(), alerts.clone(), shutdown.clone()));
         let (sources, changed) = watch::channel(usable(&config.policies, knows_container_init));
         tasks.spawn(PolicyWatch::new(changed, (policies, policy_files), owner.clone()).run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
         let set_policies =
             |policies: &PolicySources| drop(sources.send_replace(usable(policies, knows_container_init)));
         let reload = async |config: &mut Config| self.reload(config, &tunables, &set_policies, &log, &owner).await;
-        until_stopped(config, reload, (&mut tasks, stop), (sampling, &shutdown, &end)).await?;
+        let save = alert_store.save(&owner, &alerts);
+        until_stopped(config, reload, (&mut tasks, stop), (sampling, save), (&shutdown, &end)).await?;
         tracing::info!("stopped");
         Ok(())
     }
@@ -217,13 +223,14 @@ impl Run {
     }
 }
 
-/// Waits for SIGTERM or SIGINT, and reloads on SIGHUP. Then stops the tasks, and the sampler last, because tasks may
-/// send it requests until they end. A second signal ends the daemon at once.
+/// Waits for SIGTERM or SIGINT, and reloads on SIGHUP. Then stops the tasks, saves what outlasts the daemon, and stops
+/// the sampler last, because tasks may send it requests until they end. A second signal ends the daemon at once.
 async fn until_stopped(
     mut config: Config,
     reload: impl AsyncFn(&mut Config),
     (tasks, stop): (&mut JoinSet<()>, &mut StopSignals),
-    (mut sampling, shutdown, end): (SamplerEnd, &CancellationToken, &CancellationToken),
+    (mut sampling, save): (SamplerEnd, impl Future<Output = ()>),
+    (shutdown, end): (&CancellationToken, &CancellationToken),
 ) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
@@ -248,6 +255,7 @@ async fn until_stopped(
         while let Some(ended) = tasks.join_next().await {
             ended.context("a task failed")?;
         }
+        save.await;
         end.cancel();
         sampling.await.context("the sampler failed")
     };

@@ -6,6 +6,7 @@
 
 mod anew;
 mod incidents;
+mod lasting;
 mod lookups;
 mod provisional;
 #[cfg(test)]
@@ -24,14 +25,15 @@ use std::{
 
 use tokio::sync::Notify;
 
-pub use self::usage::PolicyUsage;
 use self::{
+    lasting::Lasting,
     lookups::ProcessLookups,
     provisional::Provisional,
     usage::Usage,
     waiting::{Awaited, WaitingCall, WaitingCalls},
     watched::{Basis, WorkloadPolicy},
 };
+pub use self::{lasting::LastingDetection, usage::PolicyUsage};
 use super::{Baselines, Incidents, Phase, Policies, Unexpected, Violation, Violations};
 use crate::{
     cgroup::Tree,
@@ -83,6 +85,7 @@ pub struct Detector {
     knows_arguments: bool,
     lookups: ProcessLookups,
     usage: Usage,
+    lasting: Lasting,
 }
 
 /// First calls that are judged together.
@@ -119,6 +122,7 @@ impl Detector {
             knows_arguments: false,
             lookups: ProcessLookups::new(procfs, command_lines),
             usage: Usage::new(),
+            lasting: Lasting::default(),
         }
     }
 

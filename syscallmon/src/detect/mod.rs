@@ -8,6 +8,7 @@ mod detector;
 mod exception;
 mod incident;
 mod policy;
+pub mod saved;
 mod violation;
 
 pub(crate) use self::baseline::in_seconds;
@@ -16,10 +17,11 @@ pub use self::{
         Baseline, BaselineChange, BaselineError, BaselineKey, BaselineKeyError, Baselines, BaselinesView, LearnedFrom,
         MAX_BASELINES, Operation, Phase, Progress, RETENTION, Removed, StoreStatus, WaitsFor,
     },
-    detector::{Detector, PolicyUsage},
+    detector::{Detector, LastingDetection, PolicyUsage},
     exception::{Exception, ExceptionError, PolicyInForce, ReportedCall, exceptions, exceptions_yaml},
     incident::{
-        Incident, IncidentNotice, IncidentState, IncidentTimes, Incidents, MAX_CALLS, NewCall, call_text, message,
+        Incident, IncidentNotice, IncidentState, IncidentTimes, Incidents, LastingIncident, MAX_CALLS, NewCall,
+        SavedLastingIncident, call_text, message,
     },
     policy::{
         BUILT_IN, BUILT_IN_YAML, DecidingList, Decision, DeclaredPolicy, ExceptionSpec, Extends, FileSize, Learn,
@@ -27,5 +29,7 @@ pub use self::{
         PolicyEntryError, PolicyError, PolicyFile, PolicyItem, PolicyList, PolicyMistake, PolicyName, PolicySpec,
         PolicySummary, Position, ProfilePath, Severity, Source, Unexpected, Unprefixed, file_to_refuse, read_policy,
     },
-    violation::{CallClass, Reason, RecordedViolation, Violation, ViolationKey, Violations, ViolationsView},
+    violation::{
+        CallClass, LastingViolation, Reason, RecordedViolation, Violation, ViolationKey, Violations, ViolationsView,
+    },
 };

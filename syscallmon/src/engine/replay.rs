@@ -311,8 +311,8 @@ impl Replay {
                 self.publisher.changed();
                 None
             }
-            // A replay has no policies and no configuration to reload.
-            Request::Policies(..) | Request::Configuration(_) => None,
+            // A replay has no policies and no configuration to reload, and leaves nothing.
+            Request::Policies(..) | Request::Configuration(_) | Request::Lasting(..) => None,
         };
         self.publish();
         if let Some(done) = done {

@@ -7,6 +7,7 @@
 
 mod alive;
 mod events;
+mod idle;
 mod paths;
 mod record;
 mod slots;
@@ -26,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::thread::{SamplerEnd, SamplerThread};
-use self::{alive::Alive, events::name_first_calls, record::Recorder};
+use self::{alive::Alive, events::name_first_calls, idle::serve_idle, record::Recorder};
 use super::{
     attribution::Attribution,
     far_away,
@@ -40,7 +41,7 @@ use crate::{
     model::{Delta, Model, Totals},
     recording::SampleSender,
     snapshot::{Counts, Snapshot},
-    view::{FirstCalls, Request, Requester, Requests, SnapshotInfo, View},
+    view::{FirstCalls, LastingState, Request, Requester, Requests, SnapshotInfo, View},
     workload::{NAME_TIMEOUT, ResolvedWorkload, Workload, WorkloadResolver},
 };
 
@@ -161,11 +162,11 @@ impl Sampler {
         let until_begin = async {
             tokio::select! { () = begin.cancelled() => {}, () = shutdown.cancelled() => {} }
         };
-        serve_idle(&mut self.requests, &mut self.detector, until_begin).await;
+        serve_idle(&mut self.requests, &mut self.detector, &self.alerts, until_begin).await;
         self.sample_until(&shutdown).await;
-        let Self { kernel, events, mut requests, mut detector, .. } = self;
+        let Self { kernel, events, mut requests, mut detector, alerts, .. } = self;
         drop((events, kernel));
-        serve_idle(&mut requests, &mut detector, end.cancelled()).await;
+        serve_idle(&mut requests, &mut detector, &alerts, end.cancelled()).await;
     }
 
     async fn sample_until(&mut self, shutdown: &CancellationToken) {
@@ -270,6 +271,10 @@ impl Sampler {
                 Request::Baselines(work) => {
                     work(self.detector.baselines_mut());
                     self.publisher.changed();
+                }
+                Request::Lasting(known, answer) => {
+                    self.deliver();
+                    let _ = answer.send(LastingState::of(&self.detector, &self.alerts, known));
                 }
                 Request::Policies(policies, problems) => {
                     if let Some(policies) = policies {
@@ -411,25 +416,6 @@ impl Sampler {
         self.publisher.sampled(info, taken, &self.model);
         self.publish();
     }
-}
-
-/// Serves the requests that need no kernel, until `end`.
-async fn serve_idle(requests: &mut Requests, detector: &mut Detector, end: impl Future<Output = ()>) {
-    let serve = async {
-        while let Some(request) = requests.recv().await {
-            match request {
-                Request::Baselines(work) => work(detector.baselines_mut()),
-                Request::Policies(policies, _) => {
-                    if let Some(policies) = policies {
-                        detector.set_policies(policies);
-                    }
-                }
-                // Dropping the request answers it.
-                Request::Refresh(_) | Request::Release(_) | Request::Configuration(_) => {}
-            }
-        }
-    };
-    tokio::select! { () = end => {}, () = serve => {} }
 }
 
 /// Renames workloads whose awaited name is known now.

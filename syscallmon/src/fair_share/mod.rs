@@ -23,6 +23,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
+
 use self::usage::{FULL, Usage};
 pub use self::{budget::FairBudget, tenant::Tenant};
 
@@ -44,7 +46,8 @@ impl Capacity {
 }
 
 /// Order of loss when room is short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Lost first.
     Low,
@@ -138,6 +141,11 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.entries.values().map(|entry| (&entry.key, &entry.value))
+    }
+
+    /// Returns all entries with their tenants and priorities, in the same order.
+    pub fn entries(&self) -> impl Iterator<Item = (&Tenant, Priority, &K, &V)> {
+        self.entries.iter().map(|(at, entry)| (&at.tenant, at.priority, &entry.key, &entry.value))
     }
 
     /// Returns all values for changes.

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Ancestor, CommandLines, Process, comm, executable, read};
 
 /// Identifies a process, also after its id was used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessKey {
     /// Process id, in the daemon's pid namespace.
     pub pid: u32,
@@ -22,7 +24,7 @@ impl ProcessKey {
 }
 
 /// The part of a process's ancestry that is inside its container or unit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessTree {
     /// Start of the process in clock ticks since boot, if it still existed.
     pub started: Option<u64>,

@@ -281,8 +281,8 @@ group! {
 group! {
     /// State on disk.
     State {
-        /// Directory for baselines of policies that learn; created with the first baseline, if its parent directory
-        /// exists.
+        /// Directory for baselines of policies that learn, and for alerts; created with the first one, if its parent
+        /// directory exists.
         directory: PathBuf = flag("state.directory", "DIR") default("/var/lib/syscallmon") at(Restart);
         /// How long to keep a baseline that no workload uses; approved baselines are never removed.
         baseline_retention: Duration = flag("state.baseline-retention", "DURATION")

@@ -3,12 +3,15 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, BufWriter, IntoInnerError, Read},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{FlockOperation, flock};
+
+use super::StoreError;
 use crate::files::FileStamp;
 
 /// Maximum size of a baseline. One with every call has about 130 KB.
@@ -40,8 +43,40 @@ fn is_baseline(name: &str) -> bool {
     name.ends_with(JSON) && !name.starts_with('.')
 }
 
+/// Makes a directory in the state directory, and the state directory, but none above.
+pub(super) fn make_directories(directory: &Path) -> Result<(), StoreError> {
+    for path in directory.parent().into_iter().chain([directory]) {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists && !path.is_dir() => {
+                return Err(StoreError::Make { path: path.to_owned(), source });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Opens a directory, and locks it against other daemons. Removes unfinished files.
+pub(super) fn open_and_lock(path: &Path) -> Result<File, StoreError> {
+    let failed = |source| StoreError::List { path: path.to_owned(), source };
+    let directory = File::open(path).map_err(failed)?;
+    flock(&directory, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| StoreError::Locked { path: path.to_owned() })?;
+    remove_leftovers(path).map_err(failed)?;
+    Ok(directory)
+}
+
+/// Whether a path is still this open file.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        there => Ok(inode(there?) == inode(file.metadata()?)),
+    }
+}
+
 /// Removes unfinished files after a crash.
-pub(super) fn remove_leftovers(directory: &Path) -> io::Result<()> {
+fn remove_leftovers(directory: &Path) -> io::Result<()> {
     for name in all_names(directory)?.filter_map(Result::transpose) {
         let name = name?;
         if name.starts_with('.') && name.ends_with(NEW) {
@@ -52,15 +87,17 @@ pub(super) fn remove_leftovers(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the content of a regular file.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// Opens a regular file.
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// Returns the content of a baseline's file.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+    open(path)?.take(MAX_BYTES + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_BYTES {
         return Err(io::Error::other(format!("exceeds {MAX_BYTES} bytes")));
     }
@@ -68,9 +105,12 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Replaces a file. If that fails, the old one is still there.
-pub(super) fn replace(path: &Path, text: &str) -> io::Result<FileStamp> {
+pub(super) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<FileStamp> {
     let new = new_path(path);
-    let stamp = write_new(&new, text).and_then(|stamp| fs::rename(&new, path).map(|()| stamp));
+    let stamp = write_new(&new, write).and_then(|stamp| fs::rename(&new, path).map(|()| stamp));
     if stamp.is_err() {
         // It takes room on a disk that may be full.
         let _ = fs::remove_file(&new);
@@ -83,10 +123,11 @@ fn new_path(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}{NEW}"))
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<FileStamp> {
+fn write_new(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<FileStamp> {
     remove(path)?;
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
+    let mut file = BufWriter::new(File::options().write(true).create_new(true).mode(0o600).open(path)?);
+    write(&mut file)?;
+    let file = file.into_inner().map_err(IntoInnerError::into_error)?;
     file.sync_all()?;
     file.metadata().map(|metadata| FileStamp::from(&metadata))
 }

@@ -1,10 +1,12 @@
-//! Keeps baselines on disk: one file per kind, in `baselines` below the state directory.
+//! Keeps baselines on disk: one file per kind, in `baselines` below the state directory. [`AlertStore`] keeps
+//! violations, incidents and alerts.
 //!
 //! The store is a task of its own, which asks the owner of the baselines for changes. Counting never waits for a disk,
 //! and neither does the daemon's end. Edits by people win: the store reads an edited file, forgets the baseline of a
 //! removed file, and leaves an unreadable file alone. While the disk fails, everything continues in memory, and the
 //! store writes it later.
 
+mod alerts;
 mod file;
 mod policy_watch;
 #[cfg(test)]
@@ -12,19 +14,17 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, DirBuilder, File, Metadata},
-    io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub use self::policy_watch::PolicyWatch;
+pub use self::{alerts::AlertStore, policy_watch::PolicyWatch};
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     detect::{Baseline, BaselineChange, BaselineError, BaselineKey, Baselines},
@@ -181,27 +181,22 @@ impl Disk {
     /// Opens and locks the directory, if it exists. Returns whether it is open.
     fn is_open(&mut self) -> Result<bool, StoreError> {
         let failed = |source| StoreError::List { path: self.directory.clone(), source };
-        let there = match fs::metadata(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            metadata => Some(metadata.map_err(failed)?),
+        let is_there = match fs::metadata(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            metadata => metadata.map(|_| true).map_err(failed)?,
         };
-        let inode = |metadata: &Metadata| (metadata.dev(), metadata.ino());
-        let open = self.open.as_ref().map(File::metadata).transpose().map_err(failed)?;
-        if open.is_some() && open.as_ref().map(inode) != there.as_ref().map(inode) {
+        let is_at = self.open.as_ref().map(|open| file::is_at(open, &self.directory)).transpose().map_err(failed)?;
+        if is_at == Some(false) {
             // A directory that vanished, or was hidden by a mount, removes no baselines.
             tracing::warn!(directory = %self.directory.display(), "the state directory was replaced; writing all baselines again");
             self.open = None;
             self.files.clear();
             self.owner.baselines_blocking(Baselines::mark_all);
         }
-        if there.is_some() && self.open.is_none() {
-            let directory = File::open(&self.directory).map_err(failed)?;
-            flock(&directory, FlockOperation::NonBlockingLockExclusive)
-                .map_err(|_| StoreError::Locked { path: self.directory.clone() })?;
-            file::remove_leftovers(&self.directory).map_err(failed)?;
-            self.open = Some(directory);
+        if is_there && self.open.is_none() {
+            self.open = Some(file::open_and_lock(&self.directory)?);
         }
-        Ok(there.is_some())
+        Ok(is_there)
     }
 
     /// Whether a file is the one that was last read or written, or is still absent.
@@ -275,7 +270,7 @@ impl Disk {
         if self.pending.values().all(|change| self.is_unreadable(change.key())) {
             return Ok(());
         }
-        self.make_directories()?;
+        file::make_directories(&self.directory)?;
         if !self.is_open()? {
             return Ok(());
         }
@@ -296,19 +291,6 @@ impl Disk {
         self.files.get(&key.file_name()).is_some_and(|file| file.key.is_none())
     }
 
-    /// Makes the state directory and the one in it, but none above.
-    fn make_directories(&self) -> Result<(), StoreError> {
-        for path in self.directory.parent().into_iter().chain([self.directory.as_path()]) {
-            match DirBuilder::new().mode(0o700).create(path) {
-                Err(source) if source.kind() != io::ErrorKind::AlreadyExists && !path.is_dir() => {
-                    return Err(StoreError::Make { path: path.to_owned(), source });
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Writes one change to disk; `false` if the file was edited meanwhile, which the next round takes over.
     fn put(&mut self, change: &BaselineChange) -> Result<bool, StoreError> {
         let name = change.key().file_name();
@@ -319,7 +301,7 @@ impl Disk {
         match change {
             BaselineChange::Write(baseline) => {
                 let text = baseline.to_json().map_err(io::Error::from);
-                let stamp = text.and_then(|text| file::replace(&path, &text));
+                let stamp = text.and_then(|text| file::replace(&path, |file| file.write_all(text.as_bytes())));
                 let stamp = stamp.map_err(|source| StoreError::Write { path, source })?;
                 self.files.insert(name, OnDisk { stamp, key: Some(baseline.kind.clone()) });
             }

@@ -21,7 +21,7 @@ pub(crate) use self::requests::{Request, Requests};
 pub use self::{
     first_calls::{FirstCalls, RecordedFirstCall},
     rates::{RATE_STEP, Rate, RateHistory, RatesView, Sums},
-    requests::Requester,
+    requests::{LastingState, Requester},
 };
 use crate::{
     alert::AlertStatus,

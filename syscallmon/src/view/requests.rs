@@ -7,9 +7,15 @@ pub mod fuzzing;
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
-use crate::detect::{Baselines, Policies};
+use crate::{
+    alert::{Alerts, LastingDelivery},
+    detect::{Baselines, Detector, LastingDetection, Policies},
+};
 
 /// Maximum waiting requests. Further clients wait for room.
 const MAX_WAITING: usize = 64;
@@ -22,10 +28,37 @@ pub(crate) enum Request {
     Release(oneshot::Sender<()>),
     /// Read or change baselines.
     Baselines(Box<dyn FnOnce(&mut Baselines) + Send>),
+    /// Return what outlasts the daemon, unless this number of changes is still the newest.
+    Lasting(Option<u64>, oneshot::Sender<Option<LastingState>>),
     /// Use these policies, which were read with this many problems; `None` keeps the current ones.
     Policies(Option<Arc<Policies>>, usize),
     /// Note that the configuration was read again with this many problems.
     Configuration(usize),
+}
+
+/// What outlasts the daemon: violations, incidents, and their delivery.
+#[derive(Clone, Debug)]
+pub struct LastingState {
+    /// When it was taken.
+    pub at: Instant,
+    /// Number of changes until then.
+    pub changes: u64,
+    /// Violations and incidents.
+    pub detection: LastingDetection,
+    /// What was sent, and what is still to be sent.
+    pub delivery: LastingDelivery,
+}
+
+impl LastingState {
+    /// Returns the state now, unless this number of changes is still the newest.
+    pub(crate) fn of(detector: &Detector, alerts: &Alerts, known: Option<u64>) -> Option<Self> {
+        let changes = detector.changes() + alerts.changes();
+        let take = || {
+            let at = Instant::now();
+            Self { at, changes, detection: detector.lasting(at.into_std()), delivery: alerts.lasting() }
+        };
+        (known != Some(changes)).then(take)
+    }
 }
 
 /// Sends requests. After the sampler has ended, requests have no effect, and no client waits.
@@ -69,6 +102,14 @@ impl Requester {
         let (request, answer) = baselines(work);
         self.0.blocking_send(request).ok()?;
         answer.blocking_recv().ok()
+    }
+
+    /// Returns what outlasts the daemon; `None` if this number of changes is still the newest, or after the owner has
+    /// ended.
+    pub async fn lasting(&self, known: Option<u64>) -> Option<LastingState> {
+        let (answer, state) = oneshot::channel();
+        self.0.send(Request::Lasting(known, answer)).await.ok()?;
+        state.await.ok().flatten()
     }
 
     /// Applies policies, if any, and the number of problems that were found when they were read.

@@ -1,13 +1,14 @@
 //! Labels of workloads: those that identify them, and further metadata.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     hash::{Hash, Hasher},
     str::FromStr,
     sync::Arc,
 };
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::syscalls::names::suggestion;
 
@@ -179,5 +180,12 @@ impl fmt::Display for Labels {
 impl Serialize for Labels {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let labels = BTreeMap::<Label, String>::deserialize(deserializer)?;
+        Ok(Self::new(labels.into_iter().map(|(label, value)| (label, value.into()))))
     }
 }

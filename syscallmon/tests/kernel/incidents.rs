@@ -14,7 +14,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Calls that the default profile of container runtimes does not allow, and that have no effect without arguments.
-const CALLS: [(&str, i64); 8] = [
+pub(crate) const CALLS: [(&str, i64); 8] = [
     ("mount", libc::SYS_mount),
     ("umount2", libc::SYS_umount2),
     ("unshare", libc::SYS_unshare),
@@ -26,11 +26,11 @@ const CALLS: [(&str, i64); 8] = [
 ];
 
 /// Returns the posts about workloads with this text in their labels.
-fn posts(webhook: &HttpReceiver, part: &str) -> Vec<Value> {
+pub(crate) fn posts(webhook: &HttpReceiver, part: &str) -> Vec<Value> {
     webhook.bodies().into_iter().filter(|post| post["workload"].to_string().contains(part)).collect()
 }
 
-fn alertmanager(address: &str, directory: &Path) -> Alertmanager {
+pub(crate) fn alertmanager(address: &str, directory: &Path) -> Alertmanager {
     fs::write(directory.join("alertmanager.yml"), "route: {receiver: none}\nreceivers: [{name: none}]\n").unwrap();
     let site = Site { network: Network::Host, address, directory, logs: directory };
     Alertmanager::start(Command::new("unshare"), &site).expect("an Alertmanager: run `cargo xtask setup --for test`")

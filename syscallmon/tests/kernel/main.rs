@@ -35,6 +35,7 @@ mod privileges;
 mod profile;
 mod prometheus;
 mod recording;
+mod restarts;
 mod top;
 mod transient;
 mod web;

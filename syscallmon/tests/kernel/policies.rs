@@ -38,6 +38,18 @@ impl Guard {
         Self { daemon, directory }
     }
 
+    /// Ends it by a signal, and starts it again with these flags.
+    pub(crate) fn restart(&mut self, signal: i32, flags: &[&str]) {
+        self.daemon.signal(signal);
+        self.daemon.wait();
+        self.start_again(flags);
+    }
+
+    /// Starts it again with these flags, after it has ended.
+    pub(crate) fn start_again(&mut self, flags: &[&str]) {
+        self.daemon = daemon(syscallmon(), self.directory.path(), flags);
+    }
+
     /// Starts one with only the built-in policy, in the namespaces of a Docker daemon that starts containers.
     pub(crate) fn beside(docker: &Docker, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();

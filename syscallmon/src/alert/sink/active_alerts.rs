@@ -3,10 +3,11 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
@@ -28,6 +29,7 @@ const BATCH: usize = 64;
 type Key = (AlertSubject, Workload, Severity);
 
 /// The alerts of one Alertmanager.
+#[derive(Debug)]
 pub(super) struct ActiveAlerts {
     resolve_after: Duration,
     alerts: FairShare<Key, Alert>,
@@ -35,23 +37,29 @@ pub(super) struct ActiveAlerts {
     current: HashMap<AlertSubject, Key>,
 }
 
+/// The alerts of one Alertmanager, shared with what saves them.
+#[derive(Clone, Debug)]
+pub(in crate::alert) struct SharedActiveAlerts(Arc<Mutex<ActiveAlerts>>);
+
 /// An alert: an incident, or a summary.
-pub(super) struct Alert {
-    pub(super) record: Record,
-    pub(super) starts_at: SystemTime,
+#[derive(Clone, Debug)]
+pub(in crate::alert) struct Alert {
+    pub(in crate::alert) record: Record,
+    pub(in crate::alert) starts_at: SystemTime,
     /// When it was last noticed, or first delivered. So an alert that became quiet during an outage is still seen.
-    noticed: Instant,
-    next: Instant,
-    state: AlertState,
+    pub(in crate::alert) noticed: Instant,
+    pub(in crate::alert) next: Instant,
+    pub(in crate::alert) state: AlertState,
     /// Whether the subject has another alert.
-    is_superseded: bool,
+    pub(in crate::alert) is_superseded: bool,
     /// Whether it is being sent, and then whether as resolved.
-    sending: Option<bool>,
+    pub(in crate::alert) sending: Option<bool>,
 }
 
 /// What the Alertmanager has answered about an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AlertState {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::alert) enum AlertState {
     /// Nothing so far.
     New,
     Refused,
@@ -66,7 +74,40 @@ pub(super) enum RequestOutcome {
     Failed,
 }
 
+impl SharedActiveAlerts {
+    pub(super) fn new(resolve_after: Duration) -> Self {
+        Self(Arc::new(Mutex::new(ActiveAlerts::new(resolve_after))))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, ActiveAlerts> {
+        // A thread that panicked while it had the lock left valid alerts.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what outlasts the daemon.
+    pub(in crate::alert) fn lasting(&self) -> Vec<Alert> {
+        self.lock().alerts.iter().map(|(_, alert)| alert.clone()).collect()
+    }
+
+    /// Takes over alerts of an earlier daemon. They are sent at once, because the Alertmanager forgets them otherwise.
+    pub(in crate::alert) fn take_over(&self, alerts: Vec<Alert>) {
+        let mut active = self.lock();
+        for alert in alerts {
+            active.take_over(alert);
+        }
+    }
+}
+
 impl ActiveAlerts {
+    fn take_over(&mut self, alert: Alert) {
+        let key = key_of(&alert.record);
+        if !alert.is_superseded {
+            self.current.insert(key.0.clone(), key.clone());
+        }
+        let ((tenant, priority), bytes) = (alert.record.share(), alert.record.bytes());
+        self.alerts.put(tenant, priority, key, alert, bytes);
+    }
+
     pub(super) fn new(resolve_after: Duration) -> Self {
         Self { resolve_after, alerts: FairShare::new(CAPACITY), current: HashMap::new() }
     }
@@ -82,7 +123,7 @@ impl ActiveAlerts {
         if record.state() == IncidentState::Resolved {
             return 0;
         }
-        let key = (record.subject(), record.workload().clone(), record.severity());
+        let key = key_of(&record);
         self.supersede(&key, now);
         let ((tenant, priority), bytes) = (record.share(), record.bytes());
         let gone = if let Some(alert) = self.alerts.get_mut(&key) {
@@ -181,6 +222,10 @@ impl ActiveAlerts {
     pub(super) fn undelivered(&mut self) -> usize {
         self.alerts.values_mut().filter(|alert| alert.state == AlertState::New).count()
     }
+}
+
+fn key_of(record: &Record) -> Key {
+    (record.subject(), record.workload().clone(), record.severity())
 }
 
 #[cfg(test)]

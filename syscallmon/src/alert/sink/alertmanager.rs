@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     DeliveryState, Peer, Sink,
-    active_alerts::{ActiveAlerts, Alert, RequestOutcome},
+    active_alerts::{Alert, RequestOutcome, SharedActiveAlerts},
 };
 use crate::alert::{
     AlertConfig, Alertmanagers, ExtraLabel, Url,
@@ -35,32 +35,40 @@ const DESCRIPTION: usize = 8 << 10;
 pub(super) struct Alertmanager {
     http: Http,
     labels: Vec<ExtraLabel>,
-    active_alerts: ActiveAlerts,
+    active_alerts: SharedActiveAlerts,
 }
 
 impl Alertmanager {
     fn new(url: &Url, config: &Alertmanagers) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let http = Http::new(url.below("/api/v2/alerts"), config.client_config.clone(), headers);
-        Self { http, labels: config.labels.clone(), active_alerts: ActiveAlerts::new(config.resolve_after) }
+        Self { http, labels: config.labels.clone(), active_alerts: SharedActiveAlerts::new(config.resolve_after) }
     }
 
     fn upsert(&mut self, record: Record, outbox: &Outbox) {
-        let dropped = self.active_alerts.upsert(record, Instant::now());
+        let dropped = self.active_alerts.lock().upsert(record, Instant::now());
         outbox.queue_full.fetch_add(dropped as u64, Relaxed);
+        outbox.settle();
+    }
+
+    /// Returns the request for the due alerts.
+    fn body(&self) -> String {
+        let mut active = self.active_alerts.lock();
+        let batch = active.batch(Instant::now());
+        let alerts: Vec<Value> = batch.iter().map(|(alert, is_over)| post(alert, *is_over, &self.labels)).collect();
+        Value::Array(alerts).to_string()
     }
 
     /// Sends the due alerts. Returns how long to wait before the next request.
     async fn send(&mut self, outbox: &Outbox, state: &mut DeliveryState<'_>) -> Duration {
-        let batch = self.active_alerts.batch(Instant::now());
-        let alerts: Vec<Value> = batch.iter().map(|(alert, is_over)| post(alert, *is_over, &self.labels)).collect();
-        let sent = self.http.post(Value::Array(alerts).to_string()).await;
+        let body = self.body();
+        let sent = self.http.post(body).await;
         let outcome = match &sent {
             Ok(()) => RequestOutcome::Delivered,
             Err(DeliveryError::Refused(_)) => RequestOutcome::Refused,
             Err(DeliveryError::Retry { .. }) => RequestOutcome::Failed,
         };
-        let changes = self.active_alerts.complete_batch(outcome, Instant::now());
+        let changes = self.active_alerts.lock().complete_batch(outcome, Instant::now());
         match sent {
             Ok(()) => {
                 outbox.delivered(changes);
@@ -68,7 +76,7 @@ impl Alertmanager {
                 Duration::ZERO
             }
             Err(failure) => {
-                outbox.refused.fetch_add(changes, Relaxed);
+                outbox.rejected(changes);
                 state.failed(&failure)
             }
         }
@@ -83,6 +91,10 @@ impl Sink for Alertmanager {
         config.alertmanager.urls.iter().map(|url| Self::new(url, &config.alertmanager)).collect()
     }
 
+    fn active_alerts(&self) -> Option<SharedActiveAlerts> {
+        Some(self.active_alerts.clone())
+    }
+
     async fn run(mut self, outbox: Arc<Outbox>, shutdown: CancellationToken) {
         let mut state = DeliveryState::new(&outbox);
         let mut blocked_until = Instant::now();
@@ -91,8 +103,8 @@ impl Sink for Alertmanager {
             while let Some(record) = outbox.take() {
                 self.upsert(record, &outbox);
             }
-            outbox.held.store(self.active_alerts.undelivered() as u64, Relaxed);
-            let wake = self.active_alerts.due().map(|due| due.max(blocked_until));
+            outbox.held.store(self.active_alerts.lock().undelivered() as u64, Relaxed);
+            let wake = self.active_alerts.lock().due().map(|due| due.max(blocked_until));
             if wake.is_some_and(|wake| wake <= Instant::now()) {
                 let pause = self.send(&outbox, &mut state).await;
                 blocked_until = Instant::now() + pause;

@@ -15,8 +15,11 @@ use http::Uri;
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::active_alerts::{Alert, AlertState, SharedActiveAlerts};
 use self::{alertmanager::Alertmanager, kubernetes_events::KubernetesEvents, log::Log, webhook::WebhookSink};
-use super::{AlertConfig, HttpClientConfig, http::DeliveryError, outbox::Outbox, record::Record};
+use super::{
+    AlertConfig, Changes, HttpClientConfig, http::DeliveryError, lasting::LastingSink, outbox::Outbox, record::Record,
+};
 use crate::retry::Backoff;
 
 /// How long the end of the daemon waits for requests in progress.
@@ -40,6 +43,11 @@ trait Sink: Send + Sized + 'static {
 
     /// Returns the configured sinks, in the order of the configuration.
     fn configured(config: &AlertConfig) -> Vec<Self>;
+
+    /// Returns the alerts that it sends again and again, which outlast the daemon.
+    fn active_alerts(&self) -> Option<SharedActiveAlerts> {
+        None
+    }
 
     /// Delivers records from the outbox until `shutdown`. A sink that delivers one at a time calls
     /// [`deliver_one_by_one`].
@@ -69,7 +77,7 @@ pub(super) struct Peer<'a> {
 /// A row of [`SINKS`].
 struct SinkRow {
     name: &'static str,
-    start: fn(&AlertConfig, &CancellationToken, &mut JoinSet<()>) -> Vec<Arc<Outbox>>,
+    start: fn(&AlertConfig, &mut Start<'_>) -> Vec<Arc<Outbox>>,
     peers: fn(&AlertConfig) -> Vec<Peer<'_>>,
 }
 
@@ -79,9 +87,26 @@ impl SinkRow {
     }
 }
 
+/// What sinks are started with.
+pub(super) struct Start<'a> {
+    /// What earlier sinks did not deliver.
+    pub(super) lasting: Vec<LastingSink>,
+    pub(super) changes: &'a Arc<Changes>,
+    pub(super) shutdown: &'a CancellationToken,
+    pub(super) tasks: &'a mut JoinSet<()>,
+}
+
 /// Starts all configured sinks. They deliver the records in their outboxes.
-pub(super) fn start(config: &AlertConfig, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) -> Vec<Arc<Outbox>> {
-    SINKS.iter().flat_map(|row| (row.start)(config, shutdown, tasks)).collect()
+pub(super) fn start(config: &AlertConfig, mut start: Start<'_>) -> Vec<Arc<Outbox>> {
+    let outboxes = SINKS.iter().flat_map(|row| (row.start)(config, &mut start)).collect();
+    for LastingSink { sink, records, .. } in start.lasting.iter().filter(|lasting| !lasting.is_empty()) {
+        tracing::warn!(
+            sink,
+            records = records.len(),
+            "undelivered alerts are dropped: the sink is not configured any longer"
+        );
+    }
+    outboxes
 }
 
 /// Returns the servers of all sinks, each with the name of the kind.
@@ -90,10 +115,16 @@ pub(super) fn peers(config: &AlertConfig) -> impl Iterator<Item = (&'static str,
 }
 
 /// Starts the configured sinks of a kind.
-fn start_all<S: Sink>(config: &AlertConfig, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) -> Vec<Arc<Outbox>> {
+fn start_all<S: Sink>(config: &AlertConfig, start: &mut Start<'_>) -> Vec<Arc<Outbox>> {
+    let Start { lasting, changes, shutdown, tasks } = start;
     let start = |(index, sink): (usize, S)| {
         let name = if index == 0 { S::NAME.to_owned() } else { format!("{}-{}", S::NAME, index + 1) };
-        let outbox = Arc::new(Outbox::new(name, S::GETS_EVERY_REPEAT));
+        let earlier = lasting.iter().position(|lasting| lasting.sink == name).map(|at| lasting.swap_remove(at));
+        let outbox = Outbox::new(name, S::GETS_EVERY_REPEAT, sink.active_alerts(), Arc::clone(changes));
+        let outbox = Arc::new(outbox);
+        if let Some(earlier) = earlier {
+            outbox.take_over(earlier);
+        }
         tasks.spawn(ending(shutdown.clone(), sink.run(Arc::clone(&outbox), shutdown.clone())));
         outbox
     };
@@ -128,7 +159,7 @@ async fn deliver_one_by_one(outbox: Arc<Outbox>, mut sink: impl DeliverOne, shut
             }
             Err(failure @ DeliveryError::Refused(_)) => {
                 state.failed(&failure);
-                outbox.refused.fetch_add(1, Relaxed);
+                outbox.rejected(1);
             }
             Err(failure) => {
                 let pause = state.failed(&failure);

@@ -54,6 +54,7 @@ impl Detector {
         if is_due {
             self.judge_anew(model, &named, now);
         }
+        self.judge_taken_over(&named, now);
     }
 
     /// Notes in the baseline of a workload that one of its containers has ended.

@@ -27,6 +27,7 @@ impl Detector {
         let Some(RecordedViolation { violation, is_new }) = recorded else { return };
         self.incidents.join(violation, is_new, Instant::now());
         self.has_recorded = true;
+        self.lasting.changes += 1;
     }
 
     /// Returns when the next notice is due.
@@ -51,6 +52,7 @@ impl Detector {
             self.violations.iter().filter(|left| left.workload == *workload).map(Violation::id).collect();
         let ended: HashSet<StableId> = earlier.into_iter().filter(|id| !left.contains(id)).collect();
         if !ended.is_empty() {
+            self.lasting.changes += 1;
             self.incidents.end_calls(workload, |call| ended.contains(&call.id()));
         }
     }

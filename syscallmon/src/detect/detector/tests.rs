@@ -1,5 +1,6 @@
 mod anew;
 mod arguments;
+mod lasting;
 mod usage;
 
 use std::{collections::BTreeSet, path::Path};

@@ -4,6 +4,7 @@
 //! of its workload. A repeat continues the incident of the violation.
 
 mod kept;
+mod lasting;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use std::{
 };
 
 use self::kept::{KeptIncident, root_key, tree};
+pub use self::lasting::{LastingIncident, SavedLastingIncident};
 use super::{Incident, IncidentNotice};
 use crate::{
     detect::Violation,

@@ -5,7 +5,7 @@ mod message;
 mod record;
 
 pub use self::{
-    collection::{IncidentTimes, Incidents},
+    collection::{IncidentTimes, Incidents, LastingIncident, SavedLastingIncident},
     message::{call_text, message},
     record::{Incident, IncidentNotice, IncidentState, MAX_CALLS, NewCall},
 };

@@ -10,7 +10,10 @@ use std::{
 };
 
 use crate::{
-    detect::{Severity, Violation},
+    detect::{
+        Severity, Violation,
+        saved::{age, moment},
+    },
     fair_share::{Capacity, FairBudget, FairShare, Priority},
     syscalls::{Call, CallId},
     workload::Workload,
@@ -78,6 +81,17 @@ impl Default for Violations {
             dropped: 0,
         }
     }
+}
+
+/// A violation as it outlasts the daemon.
+#[derive(Clone, Debug)]
+pub struct LastingViolation {
+    /// The violation.
+    pub violation: Arc<Violation>,
+    /// Number of calls that the counters have reported.
+    pub counted: u64,
+    /// How long ago the last one was reported.
+    pub seen: Duration,
 }
 
 /// A recorded violation.
@@ -160,6 +174,26 @@ impl Violations {
         let (tenant, priority, bytes) = (violation.tenant(), violation.severity.into(), violation.bytes());
         let gone = self.kept.put(tenant, priority, ViolationIdentity::of(violation), kept, bytes);
         self.dropped += gone.len() as u64;
+    }
+
+    /// Returns what outlasts the daemon. Counts for series do not, because a restart resets counters.
+    pub fn lasting(&self, now: Instant) -> impl Iterator<Item = LastingViolation> {
+        self.kept.iter().map(move |(_, kept)| LastingViolation {
+            violation: Arc::clone(&kept.violation),
+            counted: kept.counted,
+            seen: age(now, kept.seen),
+        })
+    }
+
+    /// Takes over a violation of an earlier daemon. `now` is when it was saved.
+    pub fn take_over(&mut self, LastingViolation { violation, counted, seen }: LastingViolation, now: Instant) {
+        let seen = moment(now, seen);
+        self.keep(KeptViolation { violation, counted, seen, touched: seen });
+    }
+
+    /// Removes violations of a workload.
+    pub fn remove(&mut self, workload: &Workload, is_over: impl Fn(&Violation) -> bool) {
+        self.kept.retain(|key, kept| key.workload != *workload || !is_over(&kept.violation));
     }
 
     /// Renames a workload.

@@ -4,6 +4,6 @@ mod collection;
 mod record;
 
 pub use self::{
-    collection::{RecordedViolation, ViolationKey, Violations, ViolationsView},
+    collection::{LastingViolation, RecordedViolation, ViolationKey, Violations, ViolationsView},
     record::{CallClass, Reason, Violation},
 };

@@ -465,6 +465,24 @@ pub const FAMILIES: &[Family] = &[
         series: SeriesSource::Host(|view, samples| samples.add(&[], view.baselines.store.unreadable as f64)),
     },
     Family {
+        name: "syscallmon_alerts_store_up",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Whether alerts are stored on disk, so that they outlast the daemon; absent before the first one.",
+        series: SeriesSource::Host(|view, samples| {
+            if let Some(is_up) = view.alerts.store.is_up {
+                samples.add(&[], f64::from(u8::from(is_up)));
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_alerts_store_errors_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "Failed reads and writes of alerts on disk.",
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.alerts.store.errors as f64)),
+    },
+    Family {
         name: "syscallmon_alerts_sent_total",
         kind: MetricType::COUNTER,
         labels: &["sink"],

@@ -26,7 +26,7 @@ const COALESCE: Duration = Duration::from_secs(1);
 const ENTRY_BYTES: usize = 128;
 
 /// An incident, and what is not noticed yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KeptIncident {
     pub(super) incident: Arc<Incident>,
     pub(super) processes: Vec<ProcessKey>,
@@ -34,15 +34,15 @@ pub(super) struct KeptIncident {
     /// When the last call was reported.
     pub(super) active: Instant,
     /// Calls that were not noticed yet.
-    news: Vec<NewCall>,
+    pub(super) news: Vec<NewCall>,
     pub(super) due: Option<Instant>,
     /// The highest severity that was noticed.
-    noticed: Option<Severity>,
-    is_resolved: bool,
+    pub(super) noticed: Option<Severity>,
+    pub(super) is_resolved: bool,
     /// When it was last noticed.
-    noticed_at: Option<Instant>,
+    pub(super) noticed_at: Option<Instant>,
     /// Whether its process is the root of the tree, and not one that had ended before it was looked up.
-    has_root: bool,
+    pub(super) has_root: bool,
 }
 
 impl KeptIncident {
