@@ -15,7 +15,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
-    alert::Alerts,
+    alert::{AlertStoreStatus, Alerts},
     detect::{Baselines, Learn, PolicyUsage, Reason, Severity, Violation, Violations},
     kernel::{Probe, ProbeStatus},
     model::{Granularities, Granularity, Model, SeriesLayout},
@@ -61,13 +61,15 @@ fn view(cgroup: &str) -> View {
     violations.counted(openat, &unexpected(&workload, calls.call(openat)), Instant::now());
     let (calls, duration_bounds) = (Arc::new(calls), Bound::defaults().collect());
     let facts = FixedFacts { calls, probes, duration_bounds, created_timestamps: true, ..FixedFacts::minimal() };
+    let alerts = Alerts::to_nobody("webhook");
+    alerts.set_stored(AlertStoreStatus { is_up: Some(true), errors: 2 });
     View {
         model: model.view().clone(),
         sources: directory.sources(),
         violations: violations.view(),
         baselines: baselines.view(),
         policy_usage: [PolicyUsage { policy: "web".into(), abi: "ia32", allowed: 3, unused: vec!["mount"] }].into(),
-        alerts: Alerts::to_nobody("webhook").status(),
+        alerts: alerts.status(),
         ..View::empty(Arc::new(facts))
     }
 }
@@ -151,6 +153,8 @@ fn every_signal_has_its_series() {
         r#"syscallmon_policy_baseline_partial{kind="shop/Deployment/web/httpd",policy="learned"} 1"#,
         r#"syscallmon_policy_baseline_remaining_seconds{kind="shop/Deployment/web/httpd",policy="learned"} 90000"#,
         "syscallmon_policy_store_up 0",
+        "syscallmon_alerts_store_up 1",
+        "syscallmon_alerts_store_errors_total 2",
     ] {
         assert!(text.lines().any(|line| line == series), "no {series} in {text}");
     }
