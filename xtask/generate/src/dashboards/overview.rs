@@ -13,13 +13,14 @@ pub(super) fn dashboard() -> Dashboard {
     Dashboard {
         name: "overview",
         title: "syscallmon / overview",
-        description: "System calls of a cluster: rates by workload, errors, denied and unexpected calls.",
+        description: "System calls of a cluster: rates by workload, errors, denied and unexpected calls. \
+                      Requires the recording rules of deploy/prometheus/rules.yaml.",
         variables: variable::until("namespace"),
         annotations: [starts()].into_iter().chain(unexpected("NAMESPACE")).collect(),
         rows: vec![
             row("Summary", glance()),
             row("Calls", calls()),
-            row("By owner and class (requires the recording rules of deploy/prometheus)", recorded()),
+            row("By owner and class", recorded()),
             row("Errors and denied calls", failures()),
         ],
     }
@@ -36,14 +37,14 @@ fn glance() -> Vec<Panel> {
             "Calls",
             "System calls of the selected namespaces.",
             unit::CALLS_PER_SECOND,
-            "sum(rate(syscallmon_syscalls_total{NAMESPACE}[$__rate_interval]))",
+            "sum(workload:syscallmon_syscalls:rate5m{NAMESPACE})",
         ),
         stat(
             "Error ratio",
             "Share of calls that returned an error.",
             unit::SHARE,
-            "sum(rate(syscallmon_syscall_errors_total{NAMESPACE}[$__rate_interval])) \
-             / sum(rate(syscallmon_syscalls_total{NAMESPACE}[$__rate_interval]))",
+            "sum(instance_namespace_errno:syscallmon_syscall_errors:rate5m{NAMESPACE}) \
+             / sum(workload:syscallmon_syscalls:rate5m{NAMESPACE})",
         ),
         stat(
             "Denied",
@@ -87,25 +88,25 @@ fn calls() -> Vec<Panel> {
             unit::CALLS_PER_SECOND,
         )
         .query(
-            r#"label_replace(sum by (namespace) (rate(syscallmon_syscalls_total{NAMESPACE}[$__rate_interval])), "namespace", "(host)", "namespace", "^$")"#,
+            r#"label_replace(sum by (namespace) (workload:syscallmon_syscalls:rate5m{NAMESPACE}), "namespace", "(host)", "namespace", "^$")"#,
             "{{namespace}}",
         )
         .leads_to(LeadsTo::Namespace),
         lines("Calls by node", "The selected nodes.", unit::CALLS_PER_SECOND)
-            .query("sum by (instance) (rate(syscallmon_syscalls_total{NAMESPACE}[$__rate_interval]))", "{{instance}}"),
+            .query("sum by (instance) (workload:syscallmon_syscalls:rate5m{NAMESPACE})", "{{instance}}"),
         lines("Top 10 containers", "Containers with the most calls, with or without Kubernetes.", unit::CALLS_PER_SECOND)
             .query(
-                r#"topk(10, sum by (namespace, pod, container) (rate(syscallmon_syscalls_total{NAMESPACE,container!=""}[$__rate_interval])))"#,
+                r#"topk(10, sum by (namespace, pod, container) (workload:syscallmon_syscalls:rate5m{NAMESPACE,container!=""}))"#,
                 "{{namespace}} {{pod}} {{container}}",
             )
             .leads_to(LeadsTo::Container),
         lines("Top 10 host services", "Cgroups outside of containers with the most calls.", unit::CALLS_PER_SECOND)
             .query(
-                r#"topk(10, sum by (cgroup) (rate(syscallmon_syscalls_total{NAMESPACE,container="",cgroup!=""}[$__rate_interval])))"#,
+                r#"topk(10, sum by (cgroup) (workload:syscallmon_syscalls:rate5m{NAMESPACE,container="",cgroup!=""}))"#,
                 "{{cgroup}}",
             )
             .leads_to(LeadsTo::Cgroup),
-        lines("Top 10 system calls", "By name and ABI.", unit::CALLS_PER_SECOND).query(
+        lines("Top 10 system calls", "By name and ABI. On a large cluster, choose a node or a namespace first.", unit::CALLS_PER_SECOND).query(
             "topk(10, sum by (syscall, set, abi) (rate(syscallmon_syscalls_total{NAMESPACE}[$__rate_interval])))",
             "{{syscall}}{{set}} ({{abi}})",
         ),
@@ -151,16 +152,16 @@ fn failures() -> Vec<Panel> {
     let refused = occurrences("syscallmon_syscalls_denied_total{NAMESPACE,errno!=\"ENOSYS\"}", "$__range");
     vec![
         lines("Errors by errno", "Calls that returned an error.", unit::CALLS_PER_SECOND)
-            .query("sum by (errno) (rate(syscallmon_syscall_errors_total{NAMESPACE}[$__rate_interval]))", "{{errno}}"),
+            .query("sum by (errno) (instance_namespace_errno:syscallmon_syscall_errors:rate5m{NAMESPACE})", "{{errno}}"),
         lines("Denied calls by namespace", "Calls that seccomp denied, except with ENOSYS.", unit::CALLS_PER_SECOND)
             .query(
-                r#"label_replace(sum by (namespace) (rate(syscallmon_syscalls_denied_total{NAMESPACE,errno!="ENOSYS"}[$__rate_interval])), "namespace", "(host)", "namespace", "^$")"#,
+                r#"label_replace(sum by (namespace) (workload:syscallmon_syscalls_denied:rate5m{NAMESPACE}), "namespace", "(host)", "namespace", "^$")"#,
                 "{{namespace}}",
             )
             .leads_to(LeadsTo::Namespace),
         workloads(
             "Top 25 errors",
-            "Mean rate in the time range.",
+            "Mean rate in the time range. On a large cluster, choose a node or a namespace first.",
             unit::CALLS_PER_SECOND,
             "topk(25, sum by (namespace, pod, container, cgroup, syscall, set, errno) (rate(syscallmon_syscall_errors_total{NAMESPACE}[$__range])))",
         ),
