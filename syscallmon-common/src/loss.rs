@@ -3,7 +3,7 @@
 
 /// Passes the table to a macro, in three groups by what counts: `Variant name "help";`.
 ///
-/// `name` is the value of the label `reason` and the key in JSON. METRICS.md and the landing page show `help`, which
+/// `name` is the value of the label `reason` and the key in JSON. METRICS.md and the explorer show `help`, which
 /// completes a line that begins with the count.
 ///
 /// - `tables`: the kernel side counts in the map `LOST`, by [`LossReason`].

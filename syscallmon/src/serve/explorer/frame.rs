@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use axum::http::{HeaderMap, Uri, header::HOST, uri::Authority};
+
 use super::{
     assets::VERSION,
     text::{Moment, Name, rfc3339, span, thousands},
@@ -12,6 +14,9 @@ use crate::{
     view::View,
     workload::{Label, ProviderStatus},
 };
+
+/// Addresses of the daemon that commands ask by default.
+const DEFAULT_ADDRESSES: [&str; 3] = ["127.0.0.1:9778", "localhost:9778", "[::1]:9778"];
 
 /// The frame of a page.
 #[derive(Debug)]
@@ -27,6 +32,8 @@ pub(super) struct Frame {
     pub(super) recorded: Option<String>,
     pub(super) host: Host,
     pub(super) telemetry_path: String,
+    /// The flag with which commands of the page ask this daemon: empty if they do so by default.
+    pub(super) daemon: String,
 }
 
 /// The host and the daemon.
@@ -51,8 +58,8 @@ pub(super) struct ProbeRow {
 }
 
 impl Frame {
-    pub(super) fn new(view: &View, telemetry_path: &str, path: &str) -> Self {
-        let section = match path.split('/').nth(1).unwrap_or_default() {
+    pub(super) fn new(view: &View, telemetry_path: &str, uri: &Uri, headers: &HeaderMap) -> Self {
+        let section = match uri.path().split('/').nth(1).unwrap_or_default() {
             "" | "workload" => "workloads",
             "new" => "new",
             "incidents" | "incident" | "violation" => "incidents",
@@ -67,6 +74,7 @@ impl Frame {
             recorded: view.facts.is_replay.then(|| rfc3339(view.facts.started.1)),
             host: Host::new(view),
             telemetry_path: telemetry_path.to_owned(),
+            daemon: daemon_flag(uri, headers),
         }
     }
 
@@ -74,6 +82,18 @@ impl Frame {
     pub(super) fn is(&self, section: &str) -> bool {
         self.section == section
     }
+}
+
+/// Returns the flag for the address in the browser: ` --daemon http://node1:9778`. Commands ask the default address
+/// without it. An address with characters that a shell reads is left out.
+fn daemon_flag(uri: &Uri, headers: &HeaderMap) -> String {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let address = uri.authority().map(Authority::as_str).or(host).unwrap_or_default();
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || ".:-[]".contains(character);
+    if address.is_empty() || DEFAULT_ADDRESSES.contains(&address) || !address.chars().all(is_plain) {
+        return String::new();
+    }
+    format!(" --daemon http://{address}")
 }
 
 /// Returns the time of a page: of its snapshot, so that a replay has that of its recording.

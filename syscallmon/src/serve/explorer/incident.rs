@@ -178,6 +178,7 @@ impl IncidentPage {
         let number = reported.calls.len() as u64 + reported.calls_omitted;
         let ids: Vec<String> = reported.calls.iter().map(|call| call.id().to_string()).collect();
         Self {
+            command: format!("syscallmon policy allow{} {}", asked.frame.daemon, ids.join(" ")),
             frame: asked.frame,
             title: calls_in_short(reported.calls.iter().copied(), number),
             program: reported.process.map(program_in_short),
@@ -195,7 +196,6 @@ impl IncidentPage {
             calls: reported.calls.len(),
             calls_omitted: reported.calls_omitted,
             exception: exception(view, &reported.calls),
-            command: format!("syscallmon policy allow {}", ids.join(" ")),
             runbook: Incident::RUNBOOK,
         }
     }

@@ -99,11 +99,11 @@ async fn answer<P: Template>(
     let (view, telemetry_path) = (site.views.newest(), Arc::clone(&site.telemetry_path));
     let is_gzip = accept::gzip(&headers);
     let build = move || {
-        let frame = Frame::new(&view, &telemetry_path, uri.path());
+        let frame = Frame::new(&view, &telemetry_path, &uri, &headers);
         let (status, html) = match page(&view, Asked { query: ListQuery::of(&uri), frame }) {
             Ok(page) => (StatusCode::OK, page.render()),
             Err(missing) => {
-                let frame = Frame::new(&view, &telemetry_path, uri.path());
+                let frame = Frame::new(&view, &telemetry_path, &uri, &headers);
                 (StatusCode::NOT_FOUND, MissingPage { frame, missing }.render())
             }
         };

@@ -128,7 +128,7 @@ impl PoliciesPage {
             pages,
             baselines: chosen
                 .iter()
-                .map(|(baseline, progress)| BaselineLine::new(view, baseline, progress, false))
+                .map(|(baseline, progress)| BaselineLine::new(view, baseline, progress, (false, &frame.daemon)))
                 .collect(),
             frame,
             query,
@@ -150,12 +150,13 @@ impl PolicyRow {
 
 impl BaselineLine {
     /// Returns the baseline of a kind, if there is one.
-    pub(super) fn of(view: &View, kind: &BaselineKey, may_change: bool) -> Option<Self> {
+    /// `client`: whether it may change baselines, and the flag with which commands ask this daemon.
+    pub(super) fn of(view: &View, kind: &BaselineKey, client: (bool, &str)) -> Option<Self> {
         let (baseline, progress) = view.baselines.with_progress().find(|(baseline, _)| baseline.kind == *kind)?;
-        Some(Self::new(view, baseline, &progress, may_change))
+        Some(Self::new(view, baseline, &progress, client))
     }
 
-    fn new(view: &View, baseline: &Baseline, progress: &Progress, may_change: bool) -> Self {
+    fn new(view: &View, baseline: &Baseline, progress: &Progress, (may_change, daemon): (bool, &str)) -> Self {
         let quoted = crate::process::printable(&baseline.kind.as_str().replace('\'', r"'\''"));
         Self {
             id: baseline.kind.id(),
@@ -172,7 +173,7 @@ impl BaselineLine {
             learned_for: span(baseline.learned_for),
             last_new: baseline.last_new.map(|time| Moment::new(time, now(view))),
             may_change,
-            command: format!("syscallmon policy approve '{quoted}'"),
+            command: format!("syscallmon policy approve{daemon} '{quoted}'"),
         }
     }
 }
@@ -218,7 +219,7 @@ impl BaselinePage {
         let workloads: Vec<&Workload> = all.map(|(workload, _)| workload).collect();
         let line = |workload: &&Workload| (workload.id(), Name::short(&workload.to_string()));
         Self {
-            baseline: BaselineLine::new(view, baseline, progress, may_change),
+            baseline: BaselineLine::new(view, baseline, progress, (may_change, &frame.daemon)),
             calls: calls.iter().map(row).collect(),
             pages,
             more_workloads: workloads.len().saturating_sub(WORKLOADS),

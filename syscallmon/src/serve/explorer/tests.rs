@@ -145,7 +145,10 @@ async fn ask(
     headers: &[(&str, &str)],
 ) -> (StatusCode, HeaderMap, Vec<u8>) {
     let caller = Caller { is_local: true, user: None, addresses: None };
-    let mut request = Request::builder().method(method).uri(path).extension(caller).header("host", "localhost:9778");
+    let mut request = Request::builder().method(method).uri(path).extension(caller);
+    if headers.iter().all(|(name, _)| *name != "host") {
+        request = request.header("host", "localhost:9778");
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -269,6 +272,24 @@ async fn an_incident_says_who_did_what_why_and_what_to_do() {
         "/api/v1/profile?match=cgroup%3D",
     ] {
         assert!(workload.contains(part), "{part}: {workload}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_ask_the_daemon_of_the_page() {
+    let (router, _owned) = router(1);
+    let incident = link(&page(&router, "/incidents").await, "/incident/");
+    let command = async |host: &str| {
+        let (_, _, html) = ask(&router, Method::GET, &incident, &[("host", host)]).await;
+        let html = String::from_utf8(html).unwrap();
+        let command = html.split("syscallmon policy allow").nth(1).unwrap();
+        command.split('<').next().unwrap().trim().rsplit_once(' ').map_or(String::new(), |(flag, _)| flag.to_owned())
+    };
+    for host in ["127.0.0.1:9778", "localhost:9778", "[::1]:9778", "", "a;reboot:1", "$(reboot)", "a b"] {
+        assert_eq!(command(host).await, "", "{host}");
+    }
+    for host in ["127.0.0.1:9779", "node1:9778", "node1", "[2001:db8::1]:9778"] {
+        assert_eq!(command(host).await, format!("--daemon http://{host}"));
     }
 }
 

@@ -118,7 +118,8 @@ impl WorkloadPage {
         let sums = Sums::of(totals, &view.facts.calls);
         let incidents: Vec<_> = newest(view).into_iter().filter(|incident| incident.workload == *workload).collect();
         let policy = view.policies.of(&totals.metadata).filter(|_| workload.is_one());
-        let baseline = BaselineKey::of(&totals.metadata).and_then(|kind| BaselineLine::of(view, &kind, may_change));
+        let baseline = BaselineKey::of(&totals.metadata)
+            .and_then(|kind| BaselineLine::of(view, &kind, (may_change, &frame.daemon)));
         let has_latency = totals.counts.durations.iter().next().is_some();
         let mut headings = query.headings(&path, &COLUMNS);
         headings.retain(|heading| has_latency || heading.key != "latency");
@@ -139,7 +140,7 @@ impl WorkloadPage {
             rows,
             different_calls: totals.counts.calls.iter().count(),
             has_latency,
-            profiles: if workload.is_one() { profiles(workload, &totals.metadata) } else { Vec::new() },
+            profiles: if workload.is_one() { profiles(workload, &totals.metadata, &frame.daemon) } else { Vec::new() },
             path,
             frame,
             query,
@@ -180,15 +181,17 @@ impl PolicyLine {
 }
 
 /// Returns the workloads that a profile can be for: all with this owner, and this one.
-fn profiles(workload: &Workload, metadata: &Labels) -> Vec<ProfileChoice> {
+fn profiles(workload: &Workload, metadata: &Labels, daemon: &str) -> Vec<ProfileChoice> {
     let owned = [Label::Namespace, Label::Owner, Label::OwnerKind, Label::Container];
     let values: Vec<_> =
         owned.iter().filter_map(|&label| Some((label.name(), metadata.get(label)?.as_ref()))).collect();
+    let is_container = metadata.get(Label::ContainerId).is_some();
+    let choice = |what, selector: &str| ProfileChoice::new(what, selector, is_container, daemon);
     let of_owner = (values.len() == owned.len()).then(|| {
         let what = format!("All pods of the {} on this node", metadata.get(Label::OwnerKind).map_or("", |kind| kind));
-        ProfileChoice::new(what, &selector(values.iter().copied()))
+        choice(what, &selector(values.iter().copied()))
     });
-    let of_it = ProfileChoice::new("This workload".to_owned(), &selector(workload.labels()));
+    let of_it = choice("This workload".to_owned(), &selector(workload.labels()));
     of_owner.into_iter().chain([of_it]).collect()
 }
 
@@ -200,18 +203,23 @@ fn selector<'a>(labels: impl Iterator<Item = (&'static str, &'a str)>) -> String
 }
 
 impl ProfileChoice {
-    fn new(what: String, selector: &str) -> Self {
-        let formats = Format::value_variants().iter().filter(|format| !format.is_directory());
+    fn new(what: String, selector: &str, is_container: bool, daemon: &str) -> Self {
+        let is_useful = |format: &&Format| match format {
+            Format::Policy => true,
+            format => format.is_for_containers() == is_container && !format.is_directory(),
+        };
+        let formats = Format::value_variants().iter().filter(is_useful);
         let link = |format: &Format| {
             let value = format.to_possible_value()?;
             let (name, help) = (value.get_name().to_owned(), value.get_help()?.to_string().replace('`', ""));
             let link = format!("/api/v1/profile?match={}&format={name}", percent_encoded(selector));
             Some((link, name, help))
         };
+        let format = if is_container { "" } else { " --format systemd" };
         let quoted = crate::process::printable(&selector.replace('\'', r"'\''"));
         Self {
             what,
-            command: format!("syscallmon profile generate --workload '{quoted}'"),
+            command: format!("syscallmon profile generate{daemon}{format} --workload '{quoted}'"),
             links: formats.filter_map(link).collect(),
         }
     }
