@@ -14,6 +14,7 @@ mod tests;
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -47,9 +48,10 @@ const MAX_LINE: u64 = 2 << 20;
 /// Interval of writing changes that may get lost: counts, and when a call was seen last.
 const PERIOD: Duration = Duration::from_secs(15);
 
-/// Minimum pause between two writes. After a write that took long, the pause is this many times as long.
-const PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_FACTOR: u32 = 50;
+/// Pause between two writes: this many times the duration of the last write, within these bounds. A slow disk must not
+/// make the file old, and a large file must not take much of a CPU.
+const PAUSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5);
+const PAUSE_FACTOR: u32 = 20;
 
 /// Identifies a boot of the host.
 const BOOT_ID: &str = "sys/kernel/random/boot_id";
@@ -167,7 +169,7 @@ impl AlertStore {
                 known = Some(state.changes);
                 self.write(state, &alerts).await;
             }
-            let pause = PAUSE.max(begin.elapsed() * PAUSE_FACTOR);
+            let pause = (begin.elapsed() * PAUSE_FACTOR).clamp(*PAUSE.start(), *PAUSE.end());
             let wait = async {
                 sleep(pause).await;
                 tokio::select! {

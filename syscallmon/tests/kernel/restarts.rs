@@ -13,11 +13,12 @@ use crate::{
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Returns the parts of delivery that the daemon has saved.
-fn saved(guard: &Guard) -> Vec<Value> {
+/// Returns the parts of delivery that the daemon has saved about workloads with this text in their labels.
+fn saved(guard: &Guard, part: &str) -> Vec<Value> {
     let file = guard.directory.path().join("state/alerts/state.jsonl");
     let lines = fs::read_to_string(file).unwrap_or_default();
-    let lines = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let of_test = lines.lines().filter(|line| line.contains(part));
+    let lines = of_test.map(|line| serde_json::from_str(line).expect("JSON"));
     lines.filter_map(|line: Value| line.get("delivery").cloned()).collect()
 }
 
@@ -43,7 +44,7 @@ fn each_call_is_reported_once_whatever_ends_the_daemon() {
         }
         wait_for("the post", TIMEOUT, || (!reported(CALLS[round].0).is_empty()).then_some(()));
         wait_for("the state", TIMEOUT, || {
-            let saved = saved(&guard);
+            let saved = saved(&guard, &label);
             (number_of(&saved, "sent") == round + 1 && number_of(&saved, "waiting") == 0).then_some(())
         });
         guard.restart([libc::SIGTERM, libc::SIGKILL][round % 2], &[&flag]);
@@ -64,7 +65,7 @@ fn an_alert_that_waits_for_an_alertmanager_outlasts_the_daemon_and_so_does_its_e
     let flags = [&format!("--alert.alertmanager.url=http://{address}"), "--alert.resolve-after=20s"];
     let mut guard = Guard::start("  []", &flags);
     KnownCalls::run(&[&"calls", &path, &number(CALLS[0].1), &"1"]);
-    wait_for("the state", TIMEOUT, || (number_of(&saved(&guard), "active") == 1).then_some(()));
+    wait_for("the state", TIMEOUT, || (number_of(&saved(&guard, &parent.label()), "active") == 1).then_some(()));
     guard.restart(libc::SIGKILL, &flags);
 
     let alertmanager = alertmanager(&address, directory.path());
@@ -75,7 +76,7 @@ fn an_alert_that_waits_for_an_alertmanager_outlasts_the_daemon_and_so_does_its_e
     };
     wait_for("the alert", TIMEOUT, || (alerts().len() == 1).then_some(()));
     wait_for("its delivery in the state", TIMEOUT, || {
-        saved(&guard).iter().any(|saved| text(saved, "state") == "delivered").then_some(())
+        saved(&guard, &parent.label()).iter().any(|saved| text(saved, "state") == "delivered").then_some(())
     });
     guard.restart(libc::SIGTERM, &flags);
     assert_eq!(alerts().len(), 1, "the same");
@@ -93,7 +94,7 @@ fn a_state_that_cannot_be_used_is_said_and_everything_is_reported_anew() {
     guard.wait_for_lines(&parent.label(), 1);
     let file = guard.directory.path().join("state/alerts/state.jsonl");
     for (text, message) in [("no JSON\n", "it does not begin with a header"), ("", "it is incomplete")] {
-        wait_for("the state", TIMEOUT, || (number_of(&saved(&guard), "sent") == 1).then_some(()));
+        wait_for("the state", TIMEOUT, || (number_of(&saved(&guard, &parent.label()), "sent") == 1).then_some(()));
         guard.daemon.signal(libc::SIGKILL);
         guard.daemon.wait();
         fs::write(&file, text).unwrap();
