@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     detect::{
-        IncidentState, NewCall, Severity,
+        Incident, IncidentState, NewCall, Severity,
         saved::{SavedCall, SavedIncident, SavedNewCall, SavedProcess, SavedWorkload, UnknownCall, age, moment},
     },
     fair_share::{Priority, Tenant},
@@ -50,6 +50,24 @@ pub(super) struct LastingSink {
 }
 
 impl LastingSink {
+    fn saved(&self, now: Instant) -> impl Iterator<Item = SavedDelivery> {
+        let waiting = self
+            .records
+            .iter()
+            .map(|record| SavedDelivery::Waiting(SavedWaiting { sink: self.sink.clone(), record: record.into() }));
+        let active = self.alerts.iter().map(move |alert| {
+            SavedDelivery::Active(SavedAlert {
+                sink: self.sink.clone(),
+                record: (&alert.record).into(),
+                starts_at: alert.starts_at,
+                noticed: age(now.into_std(), alert.noticed.into_std()),
+                state: alert.state,
+                is_superseded: alert.is_superseded,
+            })
+        });
+        waiting.chain(active)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty() && self.alerts.is_empty()
     }
@@ -131,21 +149,6 @@ struct SavedWorst {
 impl LastingDelivery {
     /// Returns its parts. `now` is when it was taken.
     pub fn saved(&self, now: Instant) -> impl Iterator<Item = SavedDelivery> {
-        let of_sink = move |sink: &LastingSink| {
-            let name = sink.sink.clone();
-            let waiting = |record: &Record| SavedWaiting { sink: name.clone(), record: record.into() };
-            let waiting: Vec<_> = sink.records.iter().map(waiting).map(SavedDelivery::Waiting).collect();
-            let active = |alert: &Alert| SavedAlert {
-                sink: name.clone(),
-                record: (&alert.record).into(),
-                starts_at: alert.starts_at,
-                noticed: age(now.into_std(), alert.noticed.into_std()),
-                state: alert.state,
-                is_superseded: alert.is_superseded,
-            };
-            let active: Vec<_> = sink.alerts.iter().map(active).map(SavedDelivery::Active).collect();
-            waiting.into_iter().chain(active)
-        };
         let sent = self.sent.iter().map(move |alert| {
             let LastAlert { sent, noticed, unsent, is_resolved } = &alert.last;
             SavedDelivery::Sent(Box::new(SavedLastAlert {
@@ -158,7 +161,7 @@ impl LastingDelivery {
                 is_resolved: *is_resolved,
             }))
         });
-        sent.chain(self.sinks.iter().flat_map(of_sink))
+        sent.chain(self.sinks.iter().flat_map(move |sink| sink.saved(now)))
     }
 
     /// Adds a part. `node` is the name of this host, and `saved` is when the part was saved.
@@ -187,6 +190,25 @@ impl LastingDelivery {
             }
         }
         Ok(())
+    }
+
+    /// Returns the incidents of all records, for sharing their parts.
+    pub fn incidents_mut(&mut self) -> impl Iterator<Item = &mut Arc<Incident>> {
+        let records = self.sinks.iter_mut().flat_map(|sink| {
+            let active = sink.alerts.iter_mut().map(|alert| &mut alert.record);
+            sink.records.iter_mut().chain(active)
+        });
+        records.filter_map(|record| match &mut record.content {
+            Content::Incident(incident) => Some(incident),
+            Content::Suppressed(_) => None,
+        })
+    }
+
+    /// Returns what waits for its sink.
+    #[must_use]
+    pub fn waiting(self) -> Self {
+        let waiting = |sink| LastingSink { alerts: Vec::new(), ..sink };
+        Self { sent: Vec::new(), sinks: self.sinks.into_iter().map(waiting).collect() }
     }
 
     fn sink(&mut self, name: String) -> &mut LastingSink {

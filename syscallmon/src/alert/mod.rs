@@ -135,6 +135,19 @@ impl Alerts {
         })
     }
 
+    /// Delivers what another daemon left, each record by the sink of the same name. Returns how many there are.
+    #[must_use]
+    pub fn deliver_too(&self, lasting: LastingDelivery) -> usize {
+        let mut number = 0;
+        for sink in lasting.waiting().sinks {
+            let outboxes = self.0.iter().flat_map(|shared| &shared.outboxes);
+            let Some(outbox) = outboxes.into_iter().find(|outbox| outbox.sink == sink.sink) else { continue };
+            number += sink.records.len();
+            sink.records.into_iter().for_each(|record| outbox.requeue(record));
+        }
+        number
+    }
+
     /// Returns a number that rises with changes of what outlasts the daemon.
     #[must_use]
     pub fn changes(&self) -> u64 {

@@ -134,8 +134,9 @@ impl Outbox {
 
     /// Notes that the sink needs the record that it took last no longer.
     pub(super) fn settle(&self) {
-        self.lock().in_flight = None;
-        self.changes.note();
+        if self.lock().in_flight.take().is_some() {
+            self.changes.note();
+        }
     }
 
     /// Waits for the next record.
@@ -145,6 +146,13 @@ impl Outbox {
                 return record;
             }
             self.arrived.notified().await;
+        }
+    }
+
+    fn settled(&self, alerts: u64) {
+        self.settle();
+        if alerts > 0 {
+            self.changes.note();
         }
     }
 
@@ -163,14 +171,15 @@ impl Outbox {
         if let Some(active) = &self.active {
             active.take_over(lasting.alerts);
         }
+        // The record in flight first, then those that came later.
         for record in lasting.records {
-            self.requeue(record);
+            self.put(record);
         }
     }
 
     /// Counts delivered alerts.
     pub(super) fn delivered(&self, alerts: u64) {
-        self.settle();
+        self.settled(alerts);
         self.sent.fetch_add(alerts, Relaxed);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.last_success_ms.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Relaxed);
@@ -178,7 +187,7 @@ impl Outbox {
 
     /// Counts alerts that the receiver rejected.
     pub(super) fn rejected(&self, alerts: u64) {
-        self.settle();
+        self.settled(alerts);
         self.refused.fetch_add(alerts, Relaxed);
     }
 

@@ -35,7 +35,7 @@ use crate::{
     recording::SampleSender,
     serve::{Site, web_server},
     settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings, log_problems},
-    store::{AlertStore, PolicyWatch, Store},
+    store::{AlertStore, Earlier, PolicyWatch, Store},
     syscalls::{ArgumentClasses, CallTable},
     view::{FixedFacts, Reload, Requester, View, Views},
     workload::{MetadataCache, WorkloadResolver},
@@ -119,6 +119,8 @@ impl Run {
         let listeners = if self.once { Vec::new() } else { bind(&config.listen_addresses)? };
         let limits = Limits::with_connections(config.max_connections);
         let server = server(config.web_config_file.clone(), limits)?;
+        // Before calls are counted, because a slow disk must not delay the first reading.
+        let alerts = (!self.once).then(|| AlertStore::open(&config.state_directory, &config.procfs, &config.node));
         let attached = attach(&config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -126,10 +128,11 @@ impl Run {
             .build()
             .context("cannot start the async runtime")?;
         let outcome = runtime.block_on(async {
-            if self.once {
-                once(attached, &config, &mut stop).await
-            } else {
-                Box::pin(self.serve(attached, config, server, (listeners, &mut stop), log)).await
+            match alerts {
+                Some(alerts) => {
+                    Box::pin(self.serve(attached, alerts, (config, server), (listeners, &mut stop), log)).await
+                }
+                None => once(attached, &config, &mut stop).await,
             }
         });
         // All tasks have ended. A thread that still waits for a resolver or a disk ends with the process.
@@ -152,15 +155,14 @@ impl Run {
     async fn serve(
         &self,
         mut attached: Attached,
-        config: Config,
-        server: Server,
+        (alert_store, earlier): (AlertStore, Earlier),
+        (config, server): (Config, Server),
         (listeners, stop): (Vec<TcpListener>, &mut StopSignals),
         log: LogHandle,
     ) -> anyhow::Result<()> {
         let (tunables, watched) = watch::channel(config.tunables);
         let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
         // Before the sinks start, and before the first call is judged.
-        let (alert_store, earlier) = AlertStore::open(&config.state_directory, &config.procfs, &config.node).await;
         attached.detector.take_over(earlier.detection, earlier.saved.into_std());
         let alerts = Alerts::start(&config.alert, &config.node, earlier.delivery, &shutdown, &mut tasks);
         let (calls, knows_container_init) = (Arc::clone(&attached.first.facts.calls), attached.knows_container_init);
@@ -358,12 +360,12 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     }
     let (mut baselines, processes) = (Baselines::default(), (config.procfs.clone(), config.alert.command_line));
     baselines.retention = config.baseline_retention;
-    let detector = Detector::new((policies, baselines), calls, cache.clone(), processes);
-    let mut detector = detector.with_incidents(config.alert.incidents);
+    let mut detector =
+        Detector::new((policies, baselines), calls, cache.clone(), processes).with_incidents(config.alert.incidents);
     detector.knows_arguments(kernel.counts_arguments());
+    detector.lacks_policies(!problems.is_empty());
     let resolver = WorkloadResolver::new(cache, config.rules.clone(), config.node.as_str().into());
-    let tree = Tree::new(hierarchies.mounts());
-    let model = Model::new(config.max_series).with_layout(layout);
+    let (tree, model) = (Tree::new(hierarchies.mounts()), Model::new(config.max_series).with_layout(layout));
     Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, knows_container_init, first })
 }
 

@@ -197,6 +197,7 @@ impl Sampler {
             // The recording contains all calls until now.
             self.sample();
         }
+        self.judge_answered(Some(LOOKUP_WAIT));
         self.deliver_until(far_away());
         self.alerts.finish();
     }
@@ -280,6 +281,7 @@ impl Sampler {
                     if let Some(policies) = policies {
                         self.detector.set_policies(policies);
                     }
+                    self.detector.lacks_policies(problems > 0);
                     self.publisher.policies_were_read(problems);
                 }
                 Request::Configuration(problems) => self.publisher.configuration_was_read(problems),
@@ -375,6 +377,7 @@ impl Sampler {
             self.detector.renamed(&named);
             deltas = self.model.rename(&named, now);
         }
+        self.detector.name_taken_over(&self.resolver);
         let called = name_first_calls(&mut self.first_calls, &self.resolver);
         self.recorder.renamed(&renamed, named, called);
         deltas

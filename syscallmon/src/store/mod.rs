@@ -24,7 +24,10 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{alerts::AlertStore, policy_watch::PolicyWatch};
+pub use self::{
+    alerts::{AlertStore, Earlier},
+    policy_watch::PolicyWatch,
+};
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     detect::{Baseline, BaselineChange, BaselineError, BaselineKey, Baselines},

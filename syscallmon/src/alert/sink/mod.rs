@@ -99,12 +99,9 @@ pub(super) struct Start<'a> {
 /// Starts all configured sinks. They deliver the records in their outboxes.
 pub(super) fn start(config: &AlertConfig, mut start: Start<'_>) -> Vec<Arc<Outbox>> {
     let outboxes = SINKS.iter().flat_map(|row| (row.start)(config, &mut start)).collect();
-    for LastingSink { sink, records, .. } in start.lasting.iter().filter(|lasting| !lasting.is_empty()) {
-        tracing::warn!(
-            sink,
-            records = records.len(),
-            "undelivered alerts are dropped: the sink is not configured any longer"
-        );
+    for LastingSink { sink, records, .. } in start.lasting.iter().filter(|lasting| !lasting.records.is_empty()) {
+        let alerts = records.len();
+        tracing::warn!(sink, alerts, "dropped undelivered alerts: the sink is not configured any longer");
     }
     outboxes
 }

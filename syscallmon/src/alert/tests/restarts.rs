@@ -85,3 +85,37 @@ async fn an_alert_that_was_quiet_for_long_while_no_daemon_ran_ends_after_the_res
     assert!(running.alerts.lasting().sinks.iter().all(lasting::LastingSink::is_empty));
     running.end().await;
 }
+
+#[tokio::test]
+async fn after_a_restart_the_newest_of_a_record_in_flight_and_one_that_waits_is_sent() {
+    let before = Server::start([Answer::Silence]).await;
+    let running = Running::start(&AlertConfig { webhook: Some(webhook(&before.uri("/hook"))), ..nowhere() });
+    running.notify(violation("web", "mount"), true);
+    wait_until("a request", || before.requests().len() == 1).await;
+    let grown = Violation { count: 7, ..violation("web", "mount") };
+    let IncidentNotice { incident, .. } = notice(grown.clone(), true);
+    let news = vec![NewCall { violation: Arc::new(grown), is_new: true }];
+    running.alerts.notify(IncidentNotice { incident, news });
+    let lasting = restarted(&running.alerts.lasting(), Duration::ZERO);
+    let after = Server::start([Answer::Status(200, "")]).await;
+    let config = AlertConfig { webhook: Some(webhook(&after.uri("/hook"))), ..nowhere() };
+    let again = Running::start_after(&config, lasting);
+    wait_until("delivery", || again.sink().sent == 1).await;
+    let [sent] = &bodies(&after)[..] else { panic!("one post") };
+    assert_eq!((&sent["count"], &sent["state"]), (&7.into(), &"new".into()), "nobody knew of it");
+    again.end().await;
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn what_another_daemon_left_is_delivered_too() {
+    let silent = Running::start(&AlertConfig { webhook: Some(webhook(&Server::nobody().await)), ..nowhere() });
+    silent.notify(violation("left", "mount"), true);
+    wait_until("a failure", || silent.sink().failed >= 1).await;
+    let server = Server::start([Answer::Status(200, "")]).await;
+    let running = Running::start(&AlertConfig { webhook: Some(webhook(&server.uri("/hook"))), ..nowhere() });
+    assert_eq!(running.alerts.deliver_too(restarted(&silent.alerts.lasting(), Duration::ZERO)), 1);
+    wait_until("delivery", || running.sink().sent == 1).await;
+    running.end().await;
+    silent.shutdown.cancel();
+}

@@ -54,7 +54,7 @@ impl Detector {
         if is_due {
             self.judge_anew(model, &named, now);
         }
-        self.judge_taken_over(&named, now);
+        self.judge_taken_over(&named);
     }
 
     /// Notes in the baseline of a workload that one of its containers has ended.
@@ -132,6 +132,7 @@ impl Detector {
 
     /// Moves the state of renamed workloads. Those with another policy are judged again.
     pub fn renamed(&mut self, names: &HashMap<Workload, ResolvedWorkload>) {
+        self.renamed_taken_over(names);
         for (from, to) in names {
             let provisional = self.provisional.take(from);
             if to.workload.is_one() && self.is_judged_alike(from, to) {

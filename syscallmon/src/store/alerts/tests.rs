@@ -2,10 +2,13 @@ use std::fs;
 
 use tokio::task::JoinSet;
 
-use super::*;
+use super::{
+    document::{FileError, Header, Line, read, write},
+    *,
+};
 use crate::{
     alert::{
-        RateLimit,
+        LastingDelivery, RateLimit,
         tests::{notice, nowhere, violation},
     },
     detect::{IncidentTimes, Incidents, Severity, Violation, Violations},
@@ -79,13 +82,44 @@ async fn a_file_that_is_cut_anywhere_or_changed_is_refused() {
     let error = |text: &str| crate::error_report::chain(&read_back(text.as_bytes(), "boot").unwrap_err());
     let newer = text.replacen("\"version\":1", "\"version\":2", 1);
     assert_eq!(error(&newer), "version 2 is not supported: this version of syscallmon reads version 1");
-    let unknown = text.replacen("\"mount\"", "\"mourn\"", 1);
-    assert!(error(&unknown).contains("unknown call \"mourn\" of the ABI \"x86_64\""), "{}", error(&unknown));
     assert_eq!(error("[]\n"), "it does not begin with a header");
     assert_eq!(error(""), "it is incomplete");
     let mut lines: Vec<&str> = text.lines().collect();
     lines.remove(1);
     assert_eq!(error(&lines.join("\n")), "it is incomplete");
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_known_is_skipped_and_the_others_are_used() {
+    let text = String::from_utf8(written(&state(), "boot")).unwrap();
+    let all = read_back(text.as_bytes(), "boot").unwrap().detection.violations.len();
+    for other in ["\"mourn\"", "5"] {
+        let changed = text.replacen("\"mount\"", other, 1);
+        assert_eq!(read_back(changed.as_bytes(), "boot").unwrap().detection.violations.len(), all - 1, "{other}");
+    }
+}
+
+#[tokio::test]
+async fn records_that_are_too_long_are_left_out_and_the_others_are_written() {
+    let mut full = state();
+    let [first, ..] = &mut full.detection.violations[..] else { panic!("violations") };
+    let process = Arc::make_mut(&mut first.violation).process.as_mut().unwrap();
+    process.command_line = Some(vec!["\u{1}".repeat(1 << 20)]);
+    let Earlier { detection, .. } = read_back(&written(&full, "boot"), "boot").unwrap();
+    assert_eq!(detection.violations.len(), full.detection.violations.len() - 1);
+}
+
+#[tokio::test]
+async fn what_is_read_shares_memory_as_before() {
+    let Earlier { mut detection, mut delivery, .. } = read_back(&written(&state(), "boot"), "boot").unwrap();
+    let known: Vec<_> = detection.violations.iter().map(|lasting| Arc::as_ptr(&lasting.violation)).collect();
+    let calls: Vec<_> = detection.incidents[0].incident_mut().calls.iter().map(Arc::as_ptr).collect();
+    assert!(calls.iter().all(|call| known.contains(call)));
+    let records: Vec<_> = delivery.incidents_mut().map(|incident| (incident.id, Arc::as_ptr(incident))).collect();
+    assert!(!records.is_empty());
+    for (id, incident) in &records {
+        assert!(records.iter().all(|(other, same)| other != id || same == incident));
+    }
 }
 
 #[tokio::test]
@@ -115,15 +149,20 @@ fn every_call_is_known_by_its_names() {
 }
 
 fn disk(directory: &Path) -> Disk {
-    let directory = directory.join("state/alerts");
     Disk {
-        directory,
+        directory: directory.join("state/alerts"),
+        node: NODE.into(),
         boot: "boot".to_owned(),
         open: None,
         has_problem: false,
         has_file: false,
-        status: AlertStoreStatus::default(),
+        is_known: false,
     }
+}
+
+/// What is there at the start.
+fn earlier(disk: &mut Disk) -> Option<Earlier> {
+    disk.read_at_start().ok().flatten()
 }
 
 #[tokio::test]
@@ -132,20 +171,20 @@ async fn a_directory_is_made_for_the_first_violation_and_belongs_to_one_daemon()
     let empty =
         LastingState { detection: LastingDetection::default(), delivery: LastingDelivery::default(), ..full.clone() };
     let mut first = disk(directory.path());
-    assert!(first.read(&NODE.into()).is_none());
+    assert!(earlier(&mut first).is_none());
     first.save(&empty);
     assert!(!directory.path().join("state").exists());
     first.save(&full);
     let mut second = disk(directory.path());
-    assert!(second.read(&NODE.into()).is_none() && second.has_problem, "the first one has it");
+    assert!(earlier(&mut second).is_none() && second.has_problem, "the first one has it");
     second.save(&empty);
     drop(first);
     let mut third = disk(directory.path());
-    assert_eq!(third.read(&NODE.into()).unwrap().detection.violations.len(), 2);
+    assert_eq!(earlier(&mut third).unwrap().detection.violations.len(), 2);
     // What is over is removed from the file, too.
     third.save(&empty);
     drop(third);
-    assert!(disk(directory.path()).read(&NODE.into()).unwrap().detection.violations.is_empty());
+    assert!(earlier(&mut disk(directory.path())).unwrap().detection.violations.is_empty());
 }
 
 #[tokio::test]
@@ -161,12 +200,26 @@ async fn a_directory_that_fails_is_used_when_it_works_again() {
     fs::remove_dir_all(directory.path().join("state/alerts")).unwrap();
     disk_.save(&full);
     drop(disk_);
-    assert!(disk(directory.path()).read(&NODE.into()).is_some(), "also after it was removed");
+    assert!(earlier(&mut disk(directory.path())).is_some(), "also after it was removed");
     // A file with a mistake is replaced.
     fs::write(directory.path().join("state/alerts/state.jsonl"), "{}").unwrap();
     let mut again = disk(directory.path());
-    assert!(again.read(&NODE.into()).is_none());
+    assert!(earlier(&mut again).is_none());
     again.save(&full);
     drop(again);
-    assert!(disk(directory.path()).read(&NODE.into()).is_some());
+    assert!(earlier(&mut disk(directory.path())).is_some());
+}
+
+#[tokio::test]
+async fn a_daemon_that_gets_the_directory_later_finds_what_the_other_one_left() {
+    let (directory, full) = (tempfile::tempdir().unwrap(), state());
+    let mut old = disk(directory.path());
+    assert!(matches!(old.save(&full), Saved::Written));
+    let mut new = disk(directory.path());
+    assert!(new.read_at_start().is_err());
+    assert!(matches!(new.save(&full), Saved::Failed), "the old one has it");
+    drop(old);
+    let Saved::FoundOther(other) = new.save(&full) else { panic!("it is read before it is replaced") };
+    assert!(!other.delivery.is_empty());
+    assert!(matches!(new.save(&full), Saved::Written));
 }

@@ -76,8 +76,52 @@ fn after_a_restart_with_another_policy_what_it_allows_ends() {
     notices(&mut before);
     let mut after =
         restarted(&before, "[{name: runtime-default, match: [{namespace: shop}], allow: ['*:*'], deny: [setns]}]");
-    after.judge_taken_over(&named(Some("web")), SystemTime::now());
+    after.judge_taken_over(&named(Some("web")));
     let left: Vec<_> = after.violations.iter().map(|violation| violation.call.syscall).collect();
     assert_eq!(left, ["setns"]);
     assert_eq!(after.incidents.view()[0].calls.len(), 1);
+}
+
+#[test]
+fn a_restart_with_a_policy_that_learns_teaches_nothing_that_was_reported() {
+    let mut before = judges("[]");
+    let event = first(&before, "mount");
+    before.judge_first(&named(Some("web")), event);
+    let mut after = restarted(&before, "[{name: shop, match: [{namespace: shop}], learn: {}}]");
+    let delta = made(&after, named(Some("web")), &[("read", 1)]);
+    count(&mut after, delta);
+    after.judge_taken_over(&named(Some("web")));
+    let key: BaselineKey = "shop/Deployment/web/web".parse().unwrap();
+    let learned = after.baselines.calls(&key).unwrap().clone();
+    let [read, mount] = ["read", "mount"].map(|call| after.calls.id("x86_64", call).unwrap());
+    assert!(learned.contains(&read) && !learned.contains(&mount));
+    assert_eq!(after.violations.len(), 1, "it stays");
+}
+
+#[test]
+fn no_violation_ends_while_policies_are_missing() {
+    let mut before = judges("[]");
+    let event = first(&before, "mount");
+    before.judge_first(&named(Some("web")), event);
+    let mut after = restarted(&before, "[{name: all, match: [{namespace: shop}], allow: ['*:*']}]");
+    after.lacks_policies(true);
+    after.judge_taken_over(&named(Some("web")));
+    assert_eq!(after.violations.len(), 1);
+    after.lacks_policies(false);
+    after.judge_taken_over(&named(Some("web")));
+    assert_eq!(after.violations.len(), 0);
+}
+
+#[test]
+fn a_container_that_gets_its_name_after_a_restart_is_not_reported_again() {
+    let mut before = judges("[]");
+    let event = first(&before, "mount");
+    before.judge_first(&unresolved(), event);
+    notices(&mut before);
+    let mut after = restarted(&before, "[]");
+    after.renamed(&HashMap::from([(unresolved().workload, named(None))]));
+    let event = first(&after, "mount");
+    after.judge_first(&named(None), event);
+    assert!(notices(&mut after).iter().all(|(_, news, _)| *news == 0), "nothing is new");
+    assert_eq!((after.violations.len(), after.incidents.view().len()), (1, 1));
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Incidents, kept::KeptIncident};
 use crate::{
     detect::{
-        NewCall, Severity,
+        Incident, NewCall, Severity,
         saved::{SavedIncident, SavedNewCall, UnknownCall, age, moment},
     },
     process::ProcessKey,
@@ -59,6 +59,13 @@ impl From<&LastingIncident> for SavedLastingIncident {
     }
 }
 
+impl LastingIncident {
+    /// Returns the incident, for sharing its parts.
+    pub fn incident_mut(&mut self) -> &mut Arc<Incident> {
+        &mut self.kept.incident
+    }
+}
+
 impl SavedLastingIncident {
     /// Returns the incident. `now` is when it was saved.
     ///
@@ -98,15 +105,24 @@ impl Incidents {
     /// Takes over an incident of an earlier daemon.
     pub fn take_over(&mut self, LastingIncident { kept, violations, now }: LastingIncident) {
         let (id, workload) = (kept.incident.id, kept.incident.workload.clone());
+        if self.kept.contains(&id) {
+            return;
+        }
         for (violation, count) in violations {
             self.violations.insert(violation, (id, count));
         }
+        // The indexes name the incident with the last call.
+        let is_newer = |than: Option<&StableId>| {
+            than.and_then(|than| self.kept.get(than)).is_none_or(|than| than.active <= kept.active)
+        };
         for key in &kept.processes {
-            self.processes.insert((workload.clone(), key.pid), (id, *key));
+            let process = (workload.clone(), key.pid);
+            if is_newer(self.processes.get(&process).map(|(than, _)| than)) {
+                self.processes.insert(process, (id, *key));
+            }
         }
         self.due.extend(kept.due.map(|due| (due, id)));
-        let newest = self.newest.get(&workload).and_then(|newest| self.kept.get(newest));
-        if newest.is_none_or(|newest| newest.active <= kept.active) {
+        if is_newer(self.newest.get(&workload)) {
             self.newest.insert(workload, id);
         }
         self.keep(id, kept, now);

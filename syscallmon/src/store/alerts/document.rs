@@ -1,0 +1,255 @@
+//! The file: one JSON object on each line. First the version and the time, then violations, incidents, and what was
+//! sent and is to be sent, and at last the number of these lines.
+
+use std::{
+    collections::HashMap,
+    io::{self, BufRead, BufReader, Read, Write},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::{
+    alert::{LastingDelivery, SavedDelivery},
+    clock::monotonic_now,
+    detect::{
+        Incident, LastingDetection, LastingIncident, LastingViolation, SavedLastingIncident, Violation,
+        saved::{SavedViolation, UnknownCall, age},
+    },
+    stable_id::StableId,
+    view::LastingState,
+};
+
+/// Version of the file. It changes when an older daemon would misread a newer file, or the reverse.
+const VERSION: u32 = 1;
+
+/// Maximum size of the file. All tables together are smaller, unless most texts have characters that JSON escapes.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Maximum size of a line. An incident has at most 64 calls, each with a command line.
+const MAX_LINE: usize = 4 << 20;
+
+/// One line of the file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Line {
+    State(Header),
+    Violation { violation: SavedViolation, counted: u64, seen: Duration },
+    Incident(SavedLastingIncident),
+    Delivery { delivery: SavedDelivery },
+    End { lines: u64 },
+}
+
+/// The first line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Header {
+    pub(super) version: u32,
+    /// The boot of the host, and its monotonic clock. Within a boot, the age of the file does not depend on the wall
+    /// clock.
+    pub(super) boot: String,
+    pub(super) monotonic: Duration,
+    pub(super) time: SystemTime,
+}
+
+/// Why a file is not used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileError {
+    #[error("cannot read the file")]
+    Read(#[from] io::Error),
+    #[error("version {0} is not supported: this version of syscallmon reads version {VERSION}")]
+    Version(u32),
+    #[error("it does not begin with a header")]
+    Header,
+    #[error("it is incomplete")]
+    Incomplete,
+}
+
+/// Why a line is not used.
+#[derive(Debug, thiserror::Error)]
+enum LineError {
+    #[error("not valid")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Call(#[from] UnknownCall),
+    #[error("a header")]
+    Header,
+}
+
+/// What an earlier daemon left.
+#[derive(Debug)]
+pub struct Earlier {
+    /// When it was saved.
+    pub saved: Instant,
+    /// Violations and incidents.
+    pub detection: LastingDetection,
+    /// What was sent, and what is still to be sent.
+    pub delivery: LastingDelivery,
+}
+
+impl Default for Earlier {
+    fn default() -> Self {
+        Self { saved: Instant::now(), detection: LastingDetection::default(), delivery: LastingDelivery::default() }
+    }
+}
+
+/// Writes the file.
+pub(super) fn write(file: &mut impl Write, state: &LastingState, boot: &str) -> io::Result<()> {
+    let (now, monotonic, time) = (Instant::now(), monotonic_now(), SystemTime::now());
+    let since = age(now.into_std(), state.at.into_std());
+    let header = Header {
+        version: VERSION,
+        boot: boot.to_owned(),
+        monotonic: monotonic.saturating_sub(since),
+        time: time.checked_sub(since).unwrap_or(time),
+    };
+    let LastingDetection { violations, incidents } = &state.detection;
+    let violations = violations.iter().map(|LastingViolation { violation, counted, seen }| Line::Violation {
+        violation: (&**violation).into(),
+        counted: *counted,
+        seen: *seen,
+    });
+    let incidents = incidents.iter().map(|incident| Line::Incident(incident.into()));
+    let delivery = state.delivery.saved(state.at).map(|delivery| Line::Delivery { delivery });
+    let mut writer = LineWriter::new(file);
+    writer.write(&Line::State(header))?;
+    violations.chain(incidents).chain(delivery).try_for_each(|line| writer.write(&line))?;
+    writer.end()
+}
+
+/// Writes lines within the limits of a file.
+struct LineWriter<'a, W> {
+    file: &'a mut W,
+    text: Vec<u8>,
+    lines: u64,
+    bytes: u64,
+    /// Lines that are too long, or have no room.
+    omitted: u64,
+}
+
+impl<'a, W: Write> LineWriter<'a, W> {
+    fn new(file: &'a mut W) -> Self {
+        Self { file, text: Vec::new(), lines: 0, bytes: 0, omitted: 0 }
+    }
+
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        self.text.clear();
+        serde_json::to_writer(&mut self.text, line)?;
+        self.text.push(b'\n');
+        // The last line has room in any case.
+        let end = self.bytes + self.text.len() as u64;
+        if self.text.len() > MAX_LINE || end > MAX_BYTES - MAX_LINE as u64 {
+            self.omitted += 1;
+            return Ok(());
+        }
+        (self.lines, self.bytes) = (self.lines + 1, end);
+        self.file.write_all(&self.text)
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        if self.omitted > 0 {
+            tracing::warn!(
+                records = self.omitted,
+                "alerts are too many or too long for the file: a restart forgets some"
+            );
+        }
+        let lines = self.lines;
+        self.write(&Line::End { lines })
+    }
+}
+
+/// Reads the file. A record that this version does not know is skipped.
+pub(super) fn read(file: impl Read, boot: &str, node: &Arc<str>) -> Result<Earlier, FileError> {
+    let mut lines = Lines { file: BufReader::new(file.take(MAX_BYTES)), text: Vec::new(), number: 0 };
+    let first = lines.next()?.ok_or(FileError::Incomplete)?;
+    let Ok(Line::State(Header { version, boot: of_boot, monotonic, time })) = first else {
+        return Err(FileError::Header);
+    };
+    if version != VERSION {
+        return Err(FileError::Version(version));
+    }
+    let age = if of_boot == boot && !boot.is_empty() {
+        monotonic_now().saturating_sub(monotonic)
+    } else {
+        // The clock may have been set back.
+        SystemTime::now().duration_since(time).unwrap_or_default()
+    };
+    let saved = Instant::now();
+    let mut earlier = Earlier { saved: saved.checked_sub(age).unwrap_or(saved), ..Earlier::default() };
+    let mut skipped = 0;
+    loop {
+        let line = lines.next()?.ok_or(FileError::Incomplete)?;
+        if let Ok(Line::End { lines: expected }) = line {
+            // This line is not one of them.
+            return if expected + 1 == lines.number { Ok(earlier.shared()) } else { Err(FileError::Incomplete) };
+        }
+        if let Err(error) = line.and_then(|line| earlier.add(line, node)) {
+            if skipped == 0 {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(line = lines.number, error, "skipped a record of an earlier daemon, and others like it");
+            }
+            skipped += 1;
+        }
+    }
+}
+
+/// Lines of a file.
+struct Lines<R> {
+    file: BufReader<R>,
+    text: Vec<u8>,
+    number: u64,
+}
+
+impl<R: Read> Lines<R> {
+    /// Returns the next line; `None` at the end.
+    fn next(&mut self) -> io::Result<Option<Result<Line, LineError>>> {
+        self.text.clear();
+        self.file.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut self.text)?;
+        if self.text.last() != Some(&b'\n') {
+            return Ok(None);
+        }
+        self.number += 1;
+        Ok(Some(serde_json::from_slice(&self.text).map_err(LineError::Json)))
+    }
+}
+
+impl Earlier {
+    fn add(&mut self, line: Line, node: &Arc<str>) -> Result<(), LineError> {
+        match line {
+            Line::State(_) | Line::End { .. } => return Err(LineError::Header),
+            Line::Violation { violation, counted, seen } => {
+                let violation = Arc::new(violation.try_into()?);
+                self.detection.violations.push(LastingViolation { violation, counted, seen });
+            }
+            Line::Incident(incident) => self.detection.incidents.push(incident.lasting(self.saved.into_std())?),
+            Line::Delivery { delivery } => self.delivery.add(delivery, node, self.saved)?,
+        }
+        Ok(())
+    }
+
+    /// Lets equal incidents and violations share their memory, as before they were written.
+    fn shared(mut self) -> Self {
+        let of_detection = self.detection.violations.iter().map(|lasting| Arc::clone(&lasting.violation));
+        let mut violations: HashMap<StableId, Arc<Violation>> =
+            of_detection.map(|violation| (violation.id(), violation)).collect();
+        let mut incidents = HashMap::<StableId, Arc<Incident>>::new();
+        let of_detection = self.detection.incidents.iter_mut().map(LastingIncident::incident_mut);
+        for incident in of_detection.chain(self.delivery.incidents_mut()) {
+            for call in &mut Arc::make_mut(incident).calls {
+                share(&mut violations, call.id(), call);
+            }
+            share(&mut incidents, incident.id, incident);
+        }
+        self
+    }
+}
+
+/// Replaces a value by a known one that is equal.
+fn share<T: PartialEq>(known: &mut HashMap<StableId, Arc<T>>, id: StableId, value: &mut Arc<T>) {
+    match known.get(&id) {
+        Some(same) if same == value => value.clone_from(same),
+        Some(_) => {}
+        None => drop(known.insert(id, Arc::clone(value))),
+    }
+}
