@@ -21,7 +21,7 @@ pub use self::{
     command_line::{CommandLines, shortened},
     readers::{LOOKUP_TIMEOUT, LookupResult, ProcessReaders, Ticket},
     socket_owner::owner_of_socket,
-    text::{is_obeyed, printable, printable_name},
+    text::{is_obeyed, printable, printable_name, short_ids},
     tree::{ProcessKey, ProcessTree},
 };
 

@@ -20,7 +20,7 @@ const FLAGS: DaemonFlags =
 #[derive(Clone, Debug, Args)]
 pub(super) struct DaemonArgs {
     /// URL of the daemon; by default `http://127.0.0.1:9778`.
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, alias = "daemon", value_name = "URL", global = true)]
     pub(super) url: Option<Uri>,
     /// User name, as in the web.config.file of the daemon.
     #[arg(long, value_name = "NAME", global = true, requires = "password_file")]

@@ -30,6 +30,24 @@ pub fn printable_name(name: &str) -> String {
     }
 }
 
+/// Hex digits from which on a number is an id, and how many of an id are shown: as many as `docker ps` shows.
+const ID: usize = 32;
+const ID_SHOWN: usize = 12;
+
+/// Shortens ids, such as those of containers.
+#[must_use]
+pub fn short_ids(text: &str) -> String {
+    let (mut short, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let run = rest[start..].bytes().take_while(u8::is_ascii_hexdigit).count();
+        let (kept, mark) = if run >= ID { (ID_SHOWN, "\u{2026}") } else { (run, "") };
+        short.push_str(&rest[..start + kept]);
+        short.push_str(mark);
+        rest = &rest[start + run..];
+    }
+    short + rest
+}
+
 /// Whether a terminal acts on a character, shows nothing for it, or ends the line. YAML 1.1 ends a line and its comment
 /// at the separators of lines and paragraphs (U+2028, U+2029), too.
 #[must_use]

@@ -22,6 +22,9 @@ struct Violation {
     metadata: BTreeMap<String, String>,
     abi: String,
     syscall: String,
+    /// The class of its arguments, if the call is judged by them.
+    #[serde(default)]
+    argument: String,
     policy: String,
     reason: String,
 }
@@ -83,7 +86,8 @@ fn chosen(ids: &[StableId], answer: Violations) -> Result<Vec<Violation>> {
 
 impl Violation {
     fn reported(self) -> ReportedCall {
-        let Self { id, metadata, abi, syscall, policy, reason } = self;
+        let Self { id, metadata, abi, syscall, argument, policy, reason } = self;
+        let syscall = if argument.is_empty() { syscall } else { format!("{syscall}({argument})") };
         let is_denied = reason == "deny_list";
         ReportedCall { id, metadata: labels(&metadata), abi, syscall, policy, is_denied }
     }
@@ -98,6 +102,19 @@ fn labels(metadata: &BTreeMap<String, String>) -> Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_is_judged_by_its_arguments_is_allowed_with_these_only() {
+        let call = |argument: Option<&str>| {
+            let mut violation = serde_json::json!({"id": "0123456789abcdef", "metadata": {}, "abi": "x86_64",
+                "syscall": "socket", "policy": "web", "reason": "not_allowed"});
+            if let Some(argument) = argument {
+                violation["argument"] = argument.into();
+            }
+            serde_json::from_value::<Violation>(violation).unwrap().reported().syscall
+        };
+        assert_eq!([call(Some("AF_ALG")), call(None)], ["socket(AF_ALG)", "socket"]);
+    }
 
     #[test]
     fn an_unknown_or_ambiguous_id_is_an_error_and_one_that_is_given_twice_is_not() {

@@ -8,6 +8,7 @@ use super::{
     sample::{WorkloadEntry, name},
     text::{compact, compact_rate},
 };
+use crate::{process::short_ids, view::Sums};
 
 /// A column of the table of workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,7 +87,7 @@ impl Column {
             Self::Errors => compact(row.entry.totals.errors),
             Self::Denied => compact(row.entry.totals.denied),
             Self::IoUring => compact(row.entry.totals.io_uring),
-            Self::Name => row.name.clone(),
+            Self::Name => short_ids(&row.name),
             Self::History => super::text::sparkline(&row.entry.rates.calls, self.width().unwrap_or_default()),
         }
     }
@@ -117,17 +118,18 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// Returns the rates since an earlier sample of the same workload; without one, those of the last ten seconds.
+    /// Returns the rates since earlier totals of the same workload and this many seconds; without them, those of the last
+    /// ten seconds.
     #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
-    pub(super) fn of(entry: &WorkloadEntry, before: Option<(&WorkloadEntry, f64)>) -> Self {
-        let Some((before, seconds)) = before.filter(|(_, seconds)| *seconds > 0.0) else {
+    pub(super) fn of(entry: &WorkloadEntry, before: Option<(&Sums, f64)>) -> Self {
+        let Some((old, seconds)) = before.filter(|(_, seconds)| *seconds > 0.0) else {
             let last = |rates: &[f64]| rates.last().copied().unwrap_or_default();
             let rates = &entry.rates;
             return Self { calls: last(&rates.calls), errors: last(&rates.errors), denied: last(&rates.denied) };
         };
         // Totals fall when the daemon has restarted.
         let rate = |old: u64, new: u64| new.saturating_sub(old) as f64 / seconds;
-        let (old, new) = (&before.totals, &entry.totals);
+        let new = &entry.totals;
         Self {
             calls: rate(old.calls, new.calls),
             errors: rate(old.errors, new.errors),
@@ -146,7 +148,7 @@ pub(super) struct WorkloadRow {
 }
 
 impl WorkloadRow {
-    pub(super) fn new(entry: WorkloadEntry, before: Option<(&WorkloadEntry, f64)>) -> Self {
+    pub(super) fn new(entry: WorkloadEntry, before: Option<(&Sums, f64)>) -> Self {
         let (name, rates) = (name(&entry.workload), Rates::of(&entry, before));
         Self { entry, name, rates }
     }
@@ -155,7 +157,7 @@ impl WorkloadRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{command::top::sample::RatesEntry, view::Sums};
+    use crate::command::top::sample::RatesEntry;
 
     fn entry(name: &str, calls: u64) -> WorkloadEntry {
         WorkloadEntry {
@@ -174,9 +176,9 @@ mod tests {
         let (old, new) = (entry("a", 100), entry("a", 160));
         let rates = [
             Rates::of(&new, None),
-            Rates::of(&new, Some((&old, 2.0))),
-            Rates::of(&new, Some((&old, 0.0))),
-            Rates::of(&old, Some((&new, 2.0))),
+            Rates::of(&new, Some((&old.totals, 2.0))),
+            Rates::of(&new, Some((&old.totals, 0.0))),
+            Rates::of(&old, Some((&new.totals, 2.0))),
         ];
         assert_eq!(rates.map(|rates| compact_rate(rates.calls, 1)), ["7.0", "30.0", "7.0", "0.0"]);
     }

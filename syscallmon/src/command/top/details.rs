@@ -9,7 +9,7 @@ use super::{
     sample::{IncidentEntry, OpenWorkload, ProcessEntry, name, selector},
     text::{Line, Tone, ago, compact, compact_rate, cut_middle, pad, sparkline},
 };
-use crate::process::printable;
+use crate::process::{printable, short_ids};
 
 /// Columns of names.
 const LABEL: usize = 14;
@@ -56,7 +56,7 @@ fn command<'a>(
 
 /// Returns the message of an incident, with the name of its workload cut to a number of columns.
 pub(super) fn message(incident: &IncidentEntry, width: usize) -> String {
-    let (message, name) = (printable(&incident.message), name(&incident.workload));
+    let (message, name) = (short_ids(&printable(&incident.message)), short_ids(&name(&incident.workload)));
     match message.strip_prefix(&name) {
         Some(rest) => cut_middle(&name, width) + rest,
         None => message,

@@ -41,7 +41,8 @@ impl Format {
 }
 
 fn table(state: &State, origin: &Origin) -> String {
-    let height = state.workloads().count() + 4;
+    // The text in place of an empty list is a line, too.
+    let height = state.workloads().count().max(1) + 4;
     let mut lines = lines(state, origin, WIDTH, height);
     // Neither tabs nor keys.
     lines.pop();
@@ -57,6 +58,7 @@ fn object(state: &State) -> Value {
 fn workload(row: &WorkloadRow) -> Value {
     let mut object = Map::new();
     object.insert("id".to_owned(), json!(row.entry.id));
+    object.insert("name".to_owned(), json!(row.name));
     object.insert("workload".to_owned(), json!(row.entry.workload));
     object.insert("metadata".to_owned(), json!(row.entry.metadata));
     object.insert("gone".to_owned(), json!(row.entry.gone));

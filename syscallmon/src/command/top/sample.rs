@@ -18,6 +18,8 @@ pub(super) type Labels = BTreeMap<String, String>;
 pub(super) struct Sample {
     /// When its newest snapshot was taken, in seconds since 1970.
     pub(super) time: f64,
+    /// When it began to count, if it says so.
+    pub(super) counting_since: Option<f64>,
     /// All workloads.
     pub(super) workloads: Vec<WorkloadEntry>,
     /// Probes that are not attached and calls that were lost, a sentence each.
@@ -33,6 +35,8 @@ pub(super) struct Sample {
 /// A page of `/api/v1/workloads?detail=rates`.
 #[derive(Debug, Deserialize)]
 pub(super) struct WorkloadsPage {
+    #[serde(default)]
+    pub(super) counting_since: Option<f64>,
     pub(super) snapshot_time: f64,
     #[serde(default)]
     pub(super) probes: Vec<ProbeEntry>,

@@ -7,7 +7,7 @@ use super::{
     state::{Cover, State, Tab},
     text::{Line, Tone, ago, compact, cut, cut_middle, pad, wrapped},
 };
-use crate::process::printable;
+use crate::process::{printable, short_ids};
 
 /// Lines above the list, and below it.
 const LINES_ABOVE: usize = 3;
@@ -102,7 +102,8 @@ fn title(state: &State, origin: &Origin) -> Line {
         return line;
     }
     let sum: f64 = state.rows.iter().map(|row| row.rates.calls).sum();
-    let text = format!("  {} workloads, {} calls/s", state.rows.len(), super::text::compact_rate(sum, 1));
+    let shown = if state.filter.is_empty() { String::new() } else { format!("{} of ", state.workloads().count()) };
+    let text = format!("  {shown}{} workloads, {} calls/s", state.rows.len(), super::text::compact_rate(sum, 1));
     line.push(text, Tone::Plain);
     if let Some(problem) = state.sample.problems.first() {
         let more = state.sample.problems.len() - 1;
@@ -117,6 +118,9 @@ fn tabs(state: &State) -> Line {
     let mut line = Line::default();
     for tab in Tab::ALL {
         line.push(tab.title(), if tab == state.tab { Tone::Active } else { Tone::Dim });
+        if let Some(incidents) = state.sample.incidents.as_ref().filter(|_| tab == Tab::Incidents) {
+            line.push(format!(" ({})", incidents.len()), Tone::Dim);
+        }
         line.push("  ", Tone::Plain);
     }
     if state.is_frozen {
@@ -131,6 +135,9 @@ fn tabs(state: &State) -> Line {
 fn footer(state: &State) -> Line {
     if state.is_typing {
         return Line::plain(format!("filter: {}_  (Enter keeps it, Esc clears it)", printable(&state.filter)));
+    }
+    if state.cover.is_some() {
+        return Line::of("? help  Esc back  j k scroll  f freeze  q quit", Tone::Dim);
     }
     let mut line = Line::of("? help  / filter  Enter open  f freeze  q quit", Tone::Dim);
     if !state.filter.is_empty() {
@@ -243,7 +250,7 @@ fn new_call(call: &NewCallEntry, time: f64, width: usize) -> String {
     let text = format!("{} {}", printable(&call.syscall), printable(&call.abi));
     let process = call.process.as_ref().map_or("", |process| &process.comm);
     let start = if call.is_start { "start" } else { "" };
-    new_call_columns([&age, start, &text, &compact(call.calls), &name(&call.workload), process], width)
+    new_call_columns([&age, start, &text, &compact(call.calls), &short_ids(&name(&call.workload)), process], width)
 }
 
 fn new_call_columns([age, start, call, calls, workload, process]: [&str; 6], width: usize) -> String {

@@ -62,6 +62,7 @@ impl Source {
             let path = format!("/api/v1/workloads?detail=rates&limit=2000{cursor}");
             let page: WorkloadsPage = self.get(&path).await?;
             (sample.time, sample.problems) = (page.snapshot_time, page.problems());
+            sample.counting_since = page.counting_since;
             first_calls.extend(page.first_calls);
             sample.workloads.extend(page.workloads);
             match page.next {

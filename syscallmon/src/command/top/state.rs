@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::{
     columns::{Column, WorkloadRow},
-    sample::{Sample, name},
+    sample::{Sample, WorkloadEntry, name},
     source::Wanted,
 };
+use crate::view::Sums;
 
 /// A key, independent of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +53,9 @@ impl Tab {
 
     pub(super) fn title(self) -> &'static str {
         match self {
-            Self::Workloads => "1 Workloads",
-            Self::NewCalls => "2 New calls",
-            Self::Incidents => "3 Incidents",
+            Self::Workloads => "[1] Workloads",
+            Self::NewCalls => "[2] New calls",
+            Self::Incidents => "[3] Incidents",
         }
     }
 
@@ -153,7 +154,15 @@ impl State {
             self.sample.open = sample.open.or_else(|| self.sample.open.take());
             return;
         }
-        let seconds = sample.time - self.sample.time;
+        let (seconds, time) = (sample.time - self.sample.time, sample.time);
+        // A workload that was not there before has all its calls since it started. Counting may have begun later, and
+        // a workload that waited for its name is there late.
+        let (is_first, before_this) = (self.sample.time <= 0.0, self.sample.time);
+        let counting_since = sample.counting_since;
+        let of_new = |entry: &WorkloadEntry| {
+            let began = entry.started.into_iter().chain(counting_since).reduce(f64::max);
+            time - began.unwrap_or(before_this).min(before_this)
+        };
         let before = std::mem::take(&mut self.rows);
         let positions: HashMap<String, usize> =
             before.iter().enumerate().map(|(position, row)| (row.entry.id.clone(), position)).collect();
@@ -163,7 +172,12 @@ impl State {
             match old {
                 // The same snapshot again.
                 Some(old) if seconds <= 0.0 => WorkloadRow { rates: old.rates, ..WorkloadRow::new(entry, None) },
-                old => WorkloadRow::new(entry, old.map(|old| (&old.entry, seconds))),
+                Some(old) => WorkloadRow::new(entry, Some((&old.entry.totals, seconds))),
+                None if is_first => WorkloadRow::new(entry, None),
+                None => {
+                    let seconds = of_new(&entry);
+                    WorkloadRow::new(entry, Some((&Sums::default(), seconds)))
+                }
             }
         });
         self.rows = rows.collect();

@@ -65,7 +65,7 @@ fn rates_are_of_the_last_two_samples_and_the_busiest_comes_first() {
     let screen = text(&busy(), 100, 8);
     let expected = "\
 syscallmon top: http://node  3 workloads, 60.0 calls/s
-1 Workloads  2 New calls  3 Incidents
+[1] Workloads  [2] New calls  [3] Incidents
 ▼CALLS/S LAST MINUTES            ERR/S DENIED/S    CALLS   ERRORS WORKLOAD
     30.0                  ▃▅█      3.0      0.0      160       16 shop/b/web
     20.0                  ▃▅█      2.0      0.0      140       14 shop/c/web
@@ -77,12 +77,35 @@ syscallmon top: http://node  3 workloads, 60.0 calls/s
 }
 
 #[test]
+fn a_workload_that_was_not_in_the_sample_before_has_the_rate_since_it_was_counted() {
+    let mut state = state();
+    state.received(sample(100.0, &[("a", 100)]));
+    // It waited for its name since the daemon began to count.
+    state.received(Sample { counting_since: Some(98.0), ..sample(102.0, &[("a", 120), ("b", 40)]) });
+    assert_eq!(pods(&state), ["a", "b"]);
+    assert!(text(&state, 100, 8).contains("20.0 calls/s"), "{}", text(&state, 100, 8));
+    // It is new.
+    state.received(sample(104.0, &[("a", 120), ("b", 40), ("c", 60)]));
+    assert!(text(&state, 100, 8).contains("30.0 calls/s"), "{}", text(&state, 100, 8));
+}
+
+#[test]
+fn a_filter_says_how_many_match_also_where_none_does() {
+    let mut state = busy();
+    keys(&mut state, "/shop/b/");
+    assert!(text(&state, 100, 8).contains("1 of 3 workloads"), "{}", text(&state, 100, 8));
+    keys(&mut state, "zzz");
+    let table = super::output::Format::Table.text(&state, &origin(), true).unwrap();
+    assert!(table.contains("0 of 3 workloads") && table.contains("Nothing matches the filter."), "{table}");
+}
+
+#[test]
 fn columns_that_do_not_fit_are_left_out_and_names_keep_their_end() {
     let mut state = state();
-    state.received(sample(100.0, &[(&"a".repeat(100), 100)]));
+    state.received(sample(100.0, &[(&"n".repeat(100), 100)]));
     let screen = text(&state, 60, 6);
     let row = screen.lines().nth(3).unwrap();
-    assert!(row.contains("aaa/web") && row.width() <= 60, "{row}");
+    assert!(row.contains("nnn/web") && row.width() <= 60, "{row}");
     assert!(!screen.contains("ERRORS"), "{screen}");
 }
 
@@ -251,7 +274,7 @@ fn the_name_of_a_workload_does_not_hide_the_calls_of_an_incident() {
     .unwrap();
     state.received(Sample { incidents: Some(vec![incident]), ..sample(106.0, &[("a", 1)]) });
     let screen = text(&state, 80, 8);
-    assert!(screen.contains("/docker/0…00000000: sh made an unexpected"), "{screen}");
+    assert!(screen.contains("/docker/0…0000000…: sh made an unexpected"), "{screen}");
 }
 
 #[test]

@@ -88,7 +88,9 @@ impl TryFrom<String> for Cursor {
 /// Fields of an answer besides the workloads.
 #[derive(Serialize)]
 struct WorkloadsHead {
-    /// Seconds since 1970.
+    /// When the daemon began to count, in seconds since 1970.
+    counting_since: f64,
+    /// Likewise.
     snapshot_time: f64,
     probes: Vec<ProbeStatus>,
     lost: Losses,
@@ -265,6 +267,7 @@ fn chosen<'a>(view: &'a View, query: &WorkloadsQuery, selection: &Selection) -> 
     let workloads = view.model.workloads().filter(|(workload, totals)| is_chosen(workload, totals));
     let mut chosen: Vec<_> = workloads.map(|(workload, totals)| (workload.id(), workload, totals)).collect();
     let head = WorkloadsHead {
+        counting_since: unix_time(view.facts.started.1),
         snapshot_time: unix_time(view.snapshot.time),
         probes: view.facts.probes.clone(),
         lost: view.snapshot.losses,

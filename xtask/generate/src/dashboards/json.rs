@@ -257,7 +257,8 @@ fn links(there: LeadsTo) -> Vec<Value> {
         json!({"title": title, "url": format!("/d/syscallmon-{dashboard}?{kept}{choice}"), "targetBlank": false})
     };
     let to_container = "&var-namespace=${__field.labels.namespace}&var-pod=${__field.labels.pod}\
-                        &var-container=${__field.labels.container}";
+                        &var-container=${__field.labels.container}\
+                        &var-cgroup=${__field.labels.cgroup:percentencode}";
     match there {
         LeadsTo::WorkloadOfRow => vec![
             to(

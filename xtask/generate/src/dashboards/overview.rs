@@ -5,9 +5,12 @@ use super::{
     annotation::{starts, unexpected},
     nodes::{down, up},
     panel::{FEW_IS_GOOD, LeadsTo, NONE_IS_GOOD, Panel, lines, stacked, stat, unit, workloads},
-    promql::occurrences,
+    promql::{occurrences, with_shown_namespace},
     row, variable,
 };
+
+/// Cgroups of containers without a name: their paths have an id.
+const UNNAMED: &str = ".*[0-9a-f]{64}.*";
 
 pub(super) fn dashboard() -> Dashboard {
     Dashboard {
@@ -88,21 +91,25 @@ fn calls() -> Vec<Panel> {
             unit::CALLS_PER_SECOND,
         )
         .query(
-            r#"label_replace(sum by (namespace) (workload:syscallmon_syscalls:rate5m{NAMESPACE}), "namespace", "(host)", "namespace", "^$")"#,
-            "{{namespace}}",
+            &with_shown_namespace("sum by (namespace) (workload:syscallmon_syscalls:rate5m{NAMESPACE})"),
+            "{{shown}}",
         )
         .leads_to(LeadsTo::Namespace),
         lines("Calls by node", "The selected nodes.", unit::CALLS_PER_SECOND)
             .query("sum by (instance) (workload:syscallmon_syscalls:rate5m{NAMESPACE})", "{{instance}}"),
-        lines("Top 10 containers", "Containers with the most calls, with or without Kubernetes.", unit::CALLS_PER_SECOND)
+        lines("Top 10 containers", "Containers with the most calls, with or without Kubernetes; those without a name by their cgroup.", unit::CALLS_PER_SECOND)
             .query(
-                r#"topk(10, sum by (namespace, pod, container) (workload:syscallmon_syscalls:rate5m{NAMESPACE,container!=""}))"#,
-                "{{namespace}} {{pod}} {{container}}",
+                &format!(
+                    r#"topk(10, sum by (namespace, pod, container, cgroup) (workload:syscallmon_syscalls:rate5m{{NAMESPACE,container!=""}} or workload:syscallmon_syscalls:rate5m{{NAMESPACE,container="",cgroup=~"{UNNAMED}"}}))"#
+                ),
+                "{{namespace}} {{pod}} {{container}}{{cgroup}}",
             )
             .leads_to(LeadsTo::Container),
         lines("Top 10 host services", "Cgroups outside of containers with the most calls.", unit::CALLS_PER_SECOND)
             .query(
-                r#"topk(10, sum by (cgroup) (workload:syscallmon_syscalls:rate5m{NAMESPACE,container="",cgroup!=""}))"#,
+                &format!(
+                    r#"topk(10, sum by (cgroup) (workload:syscallmon_syscalls:rate5m{{NAMESPACE,container="",cgroup!="",cgroup!~"{UNNAMED}"}}))"#
+                ),
                 "{{cgroup}}",
             )
             .leads_to(LeadsTo::Cgroup),
@@ -151,12 +158,14 @@ fn recorded() -> Vec<Panel> {
 fn failures() -> Vec<Panel> {
     let refused = occurrences("syscallmon_syscalls_denied_total{NAMESPACE,errno!=\"ENOSYS\"}", "$__range");
     vec![
-        lines("Errors by errno", "Calls that returned an error.", unit::CALLS_PER_SECOND)
-            .query("sum by (errno) (instance_namespace_errno:syscallmon_syscall_errors:rate5m{NAMESPACE})", "{{errno}}"),
+        lines("Errors by errno", "Calls that returned an error.", unit::CALLS_PER_SECOND).query(
+            "sum by (errno) (instance_namespace_errno:syscallmon_syscall_errors:rate5m{NAMESPACE})",
+            "{{errno}}",
+        ),
         lines("Denied calls by namespace", "Calls that seccomp denied, except with ENOSYS.", unit::CALLS_PER_SECOND)
             .query(
-                r#"label_replace(sum by (namespace) (workload:syscallmon_syscalls_denied:rate5m{NAMESPACE}), "namespace", "(host)", "namespace", "^$")"#,
-                "{{namespace}}",
+                &with_shown_namespace("sum by (namespace) (workload:syscallmon_syscalls_denied:rate5m{NAMESPACE})"),
+                "{{shown}}",
             )
             .leads_to(LeadsTo::Namespace),
         workloads(

@@ -28,6 +28,14 @@ pub(super) fn occurrences(selector: &str, time: &str) -> String {
     )
 }
 
+/// Returns a query with the namespace of each series as the label `shown`: `(host)` where there is none. Links use the
+/// label `namespace`, which is then empty and selects what has no namespace.
+pub(super) fn with_shown_namespace(promql: &str) -> String {
+    format!(
+        r#"label_replace(label_replace({promql}, "shown", "$1", "namespace", "(.+)"), "shown", "(host)", "namespace", "^$")"#
+    )
+}
+
 /// Values of variables. `.*` is "All".
 pub struct Values {
     /// Values by name. Other variables have the value "All".
@@ -41,7 +49,7 @@ pub struct Values {
 static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$(\w+)").expect("the pattern is right"));
 /// A metric or recorded metric, with its labels.
 static SELECTOR: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\b(?:[a-z_0-9]+:)?(?:syscallmon|process)_[a-z0-9_]+(?::[a-z0-9]+)?(?:\{[^}]*\})?|\bup\{[^}]*\}")
+    Regex::new(r#"\b(?:[a-z_0-9]+:)?(?:syscallmon|process)_[a-z0-9_]+(?::[a-z0-9]+)?(?:\{(?:[^}"]|"[^"]*")*\})?|\bup\{[^}]*\}"#)
         .expect("the pattern is right")
 });
 
@@ -91,10 +99,14 @@ mod tests {
 
     #[test]
     fn every_selector_of_a_query_is_found() {
-        let promql = r#"sum by (namespace) (rate(syscallmon_a_total{pod=~"$pod"}[5m])) / namespace:syscallmon_b:rate5m
+        let promql = r#"sum by (namespace) (rate(syscallmon_a_total{pod=~"$pod",cgroup=~".*[0-9a-f]{64}.*"}[5m])) / namespace:syscallmon_b:rate5m
             + syscallmon_c or sum(up{job="x"})"#;
-        let expected =
-            [r#"syscallmon_a_total{pod=~"$pod"}"#, "namespace:syscallmon_b:rate5m", "syscallmon_c", r#"up{job="x"}"#];
+        let expected = [
+            r#"syscallmon_a_total{pod=~"$pod",cgroup=~".*[0-9a-f]{64}.*"}"#,
+            "namespace:syscallmon_b:rate5m",
+            "syscallmon_c",
+            r#"up{job="x"}"#,
+        ];
         assert_eq!(selectors(promql), expected);
     }
 }

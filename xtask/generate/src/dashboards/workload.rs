@@ -117,7 +117,7 @@ fn new() -> Vec<Panel> {
             "For a new workload, all calls are first calls. The page /new of the node says when, and by which process.",
             unit::COUNT,
             &format!(
-                "sum by ({WHO}, syscall, set, abi) (syscallmon_syscalls_total{{WORKLOAD}} unless syscallmon_syscalls_total{{WORKLOAD}} offset $__range)"
+                "sum by ({WHO}, syscall, set, abi) (syscallmon_syscalls_total{{WORKLOAD}} unless max_over_time(syscallmon_syscalls_total{{WORKLOAD}}[5m] offset $__range))"
             ),
         ),
         lines(

@@ -36,7 +36,7 @@ const FLAGS: DaemonFlags = DaemonFlags {
 #[derive(Clone, Debug, Args)]
 pub(in crate::command) struct DaemonSource {
     /// URL of a running daemon. It knows the calls on its host since it started.
-    #[arg(long = "daemon", value_name = "URL", id = "daemon_url", value_parser = server_url)]
+    #[arg(long = "daemon", alias = "url", value_name = "URL", id = "daemon_url", value_parser = server_url)]
     pub(in crate::command) url: Option<Uri>,
     /// User name, as in the web.config.file of the daemon.
     #[arg(long = "daemon-username", value_name = "NAME", requires_all = ["daemon_url", "daemon_password_file"])]
