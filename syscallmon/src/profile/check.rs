@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{
-    Evidence, Observation,
+    Confidence, Evidence, Observation,
     compare::{allowed, native, table},
     danger::{self, Danger},
     principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
@@ -28,6 +28,8 @@ pub struct Check {
     pub denied: Vec<Finding>,
     /// Calls without which a container does not start, and that the profile refuses.
     pub missing_at_start: Vec<&'static str>,
+    /// Dangerous calls that the workload makes and the profile allows.
+    pub dangerous: Vec<Finding>,
     /// Calls that the profile allows and nobody makes, except for those that profiles allow on principle.
     pub unused: Vec<&'static str>,
     /// Whether the profile refuses every call.
@@ -36,7 +38,7 @@ pub struct Check {
     pub warnings: Vec<String>,
 }
 
-/// A call that a profile refuses.
+/// A call that a profile refuses, or allows although it is dangerous.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The ABI.
@@ -89,9 +91,6 @@ impl Check {
 
     /// Adds the findings about a call, or a class of its arguments.
     fn judge(&mut self, call: Call, seen: &Observation, decision: Decision) {
-        if decision.allows() {
-            return;
-        }
         let finding = |count, replicas| Finding {
             abi: call.abi,
             syscall: call.syscall,
@@ -100,14 +99,25 @@ impl Check {
             decision: decision.to_string(),
             danger: danger::of(call.syscall).map(Danger::reason),
         };
-        if seen.count > 0 {
+        if decision.allows() {
+            if seen.count > 0 && danger::of(call.syscall).is_some() {
+                self.dangerous.push(finding(seen.count, seen.replicas.len()));
+            }
+        } else if seen.count > 0 {
             let is_probed = decision.is_nonexistent() && ANSWERED_WITH_ENOSYS.contains(&call.name());
             let list = if is_probed { &mut self.falls_back } else { &mut self.breaks };
             list.push(finding(seen.count, seen.replicas.len()));
         }
-        if seen.denied > 0 && !decision.is_nonexistent() {
+        if !decision.allows() && seen.denied > 0 && !decision.is_nonexistent() {
             self.denied.push(finding(seen.denied, seen.denied_replicas.len()));
         }
+    }
+
+    /// Adds why it is too early to enforce the profile, if it is.
+    #[must_use]
+    pub fn with_confidence(mut self, confidence: &Confidence) -> Self {
+        self.warnings.extend(confidence.warning());
+        self
     }
 
     /// Whether the profile can be enforced: nothing breaks, the container starts, and no ordinary call is denied.

@@ -71,8 +71,19 @@ impl Confidence {
     pub fn warning(&self) -> Option<String> {
         let Self { unseen_calls, new_call_within_hour, windows, observed_seconds, .. } = *self;
         match (unseen_calls, new_call_within_hour) {
+            (None, _) if windows == 0 => {
+                let newest = self.seconds_since_new_call.map_or_else(String::new, |seconds| {
+                    let ago = humantime::format_duration(Duration::from_secs(seconds));
+                    format!("; the newest call was new {ago} before the end")
+                });
+                Some(format!(
+                    "how many calls are missing is not known, because this source has no time windows (recordings and \
+                     Prometheus have){newest}"
+                ))
+            }
             (None, _) => Some(format!(
-                "cannot estimate how many calls are missing: {windows} time windows after start-up, fewer than {MIN_WINDOWS}"
+                "too early to enforce: {observed_seconds} s were observed after start-up, in {windows} time windows; an \
+                 estimate of what is missing needs {MIN_WINDOWS}"
             )),
             (Some(unseen), Some(probability)) if unseen >= 0.5 && probability >= 0.05 => Some(format!(
                 "too early to enforce: about {unseen:.1} calls were not seen yet, and the next hour brings one with a \

@@ -1,6 +1,6 @@
 //! `syscallmon profile check`: would this profile break the workload, and what does it allow in vain.
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::SystemTime};
 
 use anyhow::Result;
 use clap::Args;
@@ -42,6 +42,7 @@ impl Check {
         let read = files::read_profile(&self.profile)?;
         let evidence = on_runtime(self.sources.gather())?;
         let check = profile::Check::new(&read.profile, &evidence, &self.runtime.needed(), &self.runtime.made());
+        let check = check.with_confidence(&profile::Confidence::new(&evidence, SystemTime::now()));
         match self.output {
             ReportFormat::Text => print(text(&check).as_bytes())?,
             ReportFormat::Json => print((serde_json::to_string_pretty(&check)? + "\n").as_bytes())?,
@@ -79,10 +80,19 @@ fn text(check: &profile::Check) -> String {
         &check.missing_at_start,
     );
     names(&mut text, "The profile allows these calls, and the workload does not make them:", &check.unused);
+    section(
+        &mut text,
+        "The workload makes these dangerous calls, and the profile allows them. If they are an attack, do not enforce it:",
+        &check.dangerous,
+    );
     for warning in &check.warnings {
         let _ = writeln!(text, "Warning: {warning}");
     }
-    text += if check.is_ok() { "The profile can be enforced.\n" } else { "The profile must not be enforced.\n" };
+    text += match (check.is_ok(), check.warnings.is_empty() && check.dangerous.is_empty()) {
+        (true, true) => "The profile can be enforced.\n",
+        (true, false) => "The profile breaks nothing that was observed. Read the warnings before you enforce it.\n",
+        (false, _) => "The profile must not be enforced.\n",
+    };
     text
 }
 

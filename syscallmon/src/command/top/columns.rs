@@ -118,8 +118,8 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// Returns the rates since earlier totals of the same workload and this many seconds; without them, those of the last
-    /// ten seconds.
+    /// Returns the rates since earlier totals of the same workload, this many seconds ago; without them, those of the
+    /// last ten seconds.
     #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
     pub(super) fn of(entry: &WorkloadEntry, before: Option<(&Sums, f64)>) -> Self {
         let Some((old, seconds)) = before.filter(|(_, seconds)| *seconds > 0.0) else {

@@ -95,7 +95,7 @@ fn a_filter_says_how_many_match_also_where_none_does() {
     keys(&mut state, "/shop/b/");
     assert!(text(&state, 100, 8).contains("1 of 3 workloads"), "{}", text(&state, 100, 8));
     keys(&mut state, "zzz");
-    let table = super::output::Format::Table.text(&state, &origin(), true).unwrap();
+    let table = Format::Table.text(&state, &origin(), true).unwrap();
     assert!(table.contains("0 of 3 workloads") && table.contains("Nothing matches the filter."), "{table}");
 }
 
