@@ -40,6 +40,9 @@ const PERIOD: Duration = Duration::from_secs(15);
 const PAUSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5);
 const PAUSE_FACTOR: u32 = 20;
 
+/// How long a start waits for the lock of the directory.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
 /// Identifies a boot of the host.
 const BOOT_ID: &str = "sys/kernel/random/boot_id";
 
@@ -188,9 +191,18 @@ impl Disk {
             self.is_known = true;
             return Ok(None);
         }
-        let opened = file::open_and_lock(&self.directory).map(|directory| self.open = Some(directory));
+        let begin = Instant::now();
+        let opened = loop {
+            match file::open_and_lock(&self.directory) {
+                // `syscallmon check` has the lock for a moment, and so has a daemon that ends.
+                Err(StoreError::Locked { .. }) if begin.elapsed() < LOCK_WAIT => {
+                    std::thread::sleep(LOCK_WAIT / 20);
+                }
+                opened => break opened,
+            }
+        };
         self.report(&opened);
-        opened?;
+        self.open = Some(opened?);
         Ok(self.read())
     }
 

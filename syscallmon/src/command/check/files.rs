@@ -92,10 +92,15 @@ fn policies(config: &Config) -> (Vec<Finding>, bool) {
     (vec![Fine(text)], learns)
 }
 
-/// Checks the state directory. It matters only if a policy learns.
+/// Checks the state directory. Without it, policies that learn lose their baselines; otherwise only a restart reports
+/// again what continues.
 fn state(directory: &Path, learns: bool) -> Finding {
     let wrong = |text: String| {
-        if learns { Failed(text) } else { Remark(format!("{text} (not used: no policy learns)")) }
+        if learns {
+            Failed(text)
+        } else {
+            Remark(format!("{text} (no policy learns; a restart reports again what continues)"))
+        }
     };
     let baselines = directory.join("baselines");
     let made = [&*baselines, directory].into_iter().find(|path| path.exists());
@@ -115,13 +120,16 @@ fn state(directory: &Path, learns: bool) -> Finding {
             "cannot write to {path}: {error}: make it writable, or choose another one with --state.directory"
         ));
     }
-    match lock(&baselines) {
-        Ok(()) => Fine(directory.display().to_string()),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Remark(format!("{}: in use by a running syscallmon", directory.display()))
+    for part in [baselines, directory.join("alerts")] {
+        match lock(&part) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Remark(format!("{}: in use by a running syscallmon", directory.display()));
+            }
+            Err(error) => return wrong(format!("cannot lock {}: {error}", part.display())),
         }
-        Err(error) => wrong(format!("cannot lock {}: {error}", baselines.display())),
     }
+    Fine(directory.display().to_string())
 }
 
 /// Whether this thread may make files in a directory.
