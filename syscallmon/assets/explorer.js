@@ -3,9 +3,12 @@
 
 const PERIOD = 5000;
 const DELAY = 200;
+const TIMEOUT = 10000;
 
 let isPaused = false;
 let asked = 0;
+let answered = 0;
+let answeredAt = new Date();
 let timer = 0;
 
 const main = () => document.getElementById("main");
@@ -58,18 +61,21 @@ function morphChildren(old, fresh) {
 /** Shows a page of this daemon in place of the current one. */
 async function show(url) {
   const number = ++asked;
-  let answer;
+  let answer, text;
   try {
-    answer = await fetch(url, { headers: { accept: "text/html" } });
+    answer = await fetch(url, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(TIMEOUT) });
+    text = await answer.text();
   } catch {
-    stale("The daemon does not answer.");
+    // A later request may have succeeded.
+    if (number > answered) stale("The daemon does not answer");
     return;
   }
   if (!answer.ok && answer.status !== 404) {
-    stale(`The daemon answers ${answer.status}.`);
+    if (number > answered) stale(`The daemon answers ${answer.status}`);
     return;
   }
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (number > answered) [answered, answeredAt] = [number, new Date()];
+  const fresh = new DOMParser().parseFromString(text, "text/html");
   // A later request has overtaken this one.
   if (number !== asked || !fresh.getElementById("main")) return;
   stale("");
@@ -80,9 +86,14 @@ async function show(url) {
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
 }
 
-/** Says that the page is old, until it is not. */
+/** Says that the page is old, until it is not. The next answer restores the status line. */
 function stale(text) {
   let note = document.getElementById("stale");
+  const state = document.querySelector("#host summary span");
+  if (text && state) {
+    state.className = "bad";
+    state.textContent = `${text} (last answer: ${answeredAt.toLocaleTimeString()})`;
+  }
   if (!text) {
     note?.remove();
   } else if (!note) {
@@ -90,7 +101,7 @@ function stale(text) {
     note.id = "stale";
     note.className = "notice";
     note.setAttribute("role", "alert");
-    note.textContent = `${text} The page shows what it said last.`;
+    note.textContent = `${text}. The page shows its last answer.`;
     main().before(note);
   }
 }

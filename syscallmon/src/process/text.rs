@@ -78,4 +78,13 @@ mod tests {
         assert_eq!(printable_name(&"\u{e9}".repeat(MAX_NAME)), "\u{e9}".repeat(MAX_NAME));
         assert_eq!(printable_name(&"\u{e9}".repeat(MAX_NAME + 1)), "\u{e9}".repeat(MAX_NAME) + "...");
     }
+
+    #[test]
+    fn ids_of_containers_are_short() {
+        let id = "0123456789abcdef".repeat(4);
+        assert_eq!(short_ids(&format!("/docker/{id}/a")), "/docker/0123456789ab\u{2026}/a");
+        assert_eq!(short_ids(&format!("cri-o://{id}")), "cri-o://0123456789ab\u{2026}");
+        assert_eq!(short_ids("/system.slice/face.service"), "/system.slice/face.service");
+        assert_eq!(short_ids(&id[..31]), id[..31]);
+    }
 }

@@ -12,7 +12,7 @@ use super::{
     frame::{Frame, now},
     query::{ListQuery, Pages},
     text::{Moment, Name, thousands},
-    workloads::{calls_in_short, program_in_short},
+    workloads::sentence,
 };
 use crate::{
     detect::{Incident, IncidentState, Severity},
@@ -37,9 +37,8 @@ struct Row {
     is_resolved: bool,
     workload: Name,
     workload_id: StableId,
-    calls: String,
+    sentence: Name,
     count: String,
-    program: Option<Name>,
     seen: Moment,
 }
 
@@ -48,15 +47,21 @@ pub(super) async fn page(Extract(site): Extract<Site>, uri: Uri, headers: Header
     answer(site, (uri, headers), |view, asked| Ok(IncidentsPage::new(view, asked))).await
 }
 
+/// Returns the incidents that a search finds, the last seen first.
+pub(super) fn found<'a>(view: &'a View, query: &ListQuery) -> Vec<&'a Incident> {
+    let has = query.filter();
+    let is_found = |incident: &&Incident| {
+        let (message, texts) = (incident.message(), query.texts_of(&incident.workload, &incident.metadata));
+        let calls = incident.calls.iter().map(|call| call.call.syscall);
+        let texts = texts.iter().map(String::as_str).chain([message.as_str(), incident.severity.name()]).chain(calls);
+        has(&texts.collect::<Vec<_>>())
+    };
+    newest(view).into_iter().filter(is_found).collect()
+}
+
 impl IncidentsPage {
     fn new(view: &View, Asked { query, frame }: Asked) -> Self {
-        let has = query.filter();
-        let is_chosen = |incident: &&Incident| {
-            let (workload, message) = (incident.workload.to_string(), incident.message());
-            let calls = incident.calls.iter().map(|call| call.call.syscall);
-            has(&[&[&*workload, &message, incident.severity.name()][..], &calls.collect::<Vec<_>>()].concat())
-        };
-        let mut chosen: Vec<&Incident> = newest(view).into_iter().filter(is_chosen).collect();
+        let mut chosen = found(view, &query);
         let pages = query.page("/incidents", &mut chosen);
         let rows = chosen.iter().map(|incident| Row::new(view, incident)).collect();
         Self { pages, rows, policies: view.policies.iter().len(), frame, query }
@@ -65,16 +70,14 @@ impl IncidentsPage {
 
 impl Row {
     fn new(view: &View, incident: &Incident) -> Self {
-        let calls = incident.calls.iter().map(AsRef::as_ref);
         Self {
             id: incident.id,
             severity: incident.severity,
             is_resolved: incident.state == IncidentState::Resolved,
             workload: Name::short(&incident.workload.to_string()),
             workload_id: incident.workload.id(),
-            calls: calls_in_short(calls, incident.number_of_calls()),
+            sentence: sentence(incident),
             count: thousands(incident.count),
-            program: incident.process.as_ref().map(program_in_short),
             seen: Moment::new(incident.last_seen, now(view)),
         }
     }

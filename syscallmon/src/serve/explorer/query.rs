@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::{extract::Query, http::Uri};
 
 use super::text::percent_encoded;
+use crate::workload::{Labels, Workload};
 
 /// Maximum rows of a page.
 pub(super) const ROWS: usize = 200;
@@ -83,9 +84,18 @@ impl ListQuery {
         }
     }
 
+    /// Returns the words of the search, in lower case.
+    ///
+    /// A short id that was copied ends with an ellipsis. Labels of a selector end with a comma.
+    pub(super) fn words(&self) -> Vec<String> {
+        let search = self.search.to_lowercase().replace("\",", "\" ");
+        let words = search.split(|c: char| c.is_whitespace() || c == '\u{2026}').filter(|word| !word.is_empty());
+        words.take(MAX_WORDS).map(str::to_owned).collect()
+    }
+
     /// Whether a text has all words of the search, in any case.
     pub(super) fn filter(&self) -> impl Fn(&[&str]) -> bool + use<> {
-        let words: Vec<String> = self.search.split_whitespace().take(MAX_WORDS).map(str::to_lowercase).collect();
+        let words = self.words();
         move |texts| {
             if words.is_empty() {
                 return true;
@@ -95,9 +105,29 @@ impl ListQuery {
         }
     }
 
+    /// Returns the texts of a workload that a search looks at: its name, and its labels as `namespace="shop"`.
+    pub(super) fn texts_of(&self, workload: &Workload, metadata: &Labels) -> Vec<String> {
+        if self.search.is_empty() {
+            return Vec::new();
+        }
+        let labels = workload.labels().chain(metadata.iter());
+        let labels = labels.map(|(label, value)| format!("{label}=\"{value}\""));
+        std::iter::once(workload.to_string()).chain(labels).collect()
+    }
+
     /// Returns the time of what is new, before the time of the page.
     pub(super) fn since(&self) -> Duration {
         humantime::parse_duration(&self.since).unwrap_or(DEFAULT_SINCE).min(MAX_SINCE)
+    }
+
+    /// Returns the time of what is new as given, if it is a duration.
+    pub(super) fn given_since(&self) -> Option<&str> {
+        humantime::parse_duration(&self.since).is_ok().then_some(self.since.as_str())
+    }
+
+    /// Returns the time of what is new as given, if it is not a duration.
+    pub(super) fn unreadable_since(&self) -> Option<&str> {
+        (!self.since.is_empty() && self.given_since().is_none()).then_some(self.since.as_str())
     }
 
     /// Returns the column of the order, and whether the highest is first. Usually, that is the first column of numbers.
@@ -232,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn a_search_finds_copied_ids_and_labels() {
+        let id = "4bdf7412cfac".to_owned() + &"0".repeat(52);
+        let texts = ["docker/web".to_owned(), format!("container_id=\"docker://{id}\""), "cgroup=\"/a/b\"".to_owned()];
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let has = |search: &str| query(&format!("?q={}", percent_encoded(search))).filter()(&texts);
+        assert!(has("4bdf7412cfac\u{2026}") && has("docker://4bdf7412cfac\u{2026} web") && has("\u{2026}"));
+        assert!(!has("4bdf7412cfad\u{2026}"));
+        assert!(has("cgroup=\"/a/b\"") && has("CGROUP=\"/a/b\",container_id=\"docker://4bdf7412cfac\u{2026}"));
+        assert!(!has("cgroup=\"/a\"") && !has("pod=\"/a/b\"") && has("/a"));
+    }
+
+    #[test]
     fn a_click_on_a_heading_sorts_and_another_one_turns_the_order() {
         let headings = |text: &str| {
             let headings = query(text).headings("/", &COLUMNS);
@@ -271,6 +313,8 @@ mod tests {
         assert_eq!(query("?since=-1d").since(), DEFAULT_SINCE);
         assert_eq!(query("?since=9999d").since(), MAX_SINCE);
         assert_eq!(query("?since=1h").since(), Duration::from_hours(1));
+        let said = |text: &str| query(text).unreadable_since().map(str::to_owned);
+        assert_eq!((said("?since=foo").as_deref(), said(""), said("?since=20m")), (Some("foo"), None, None));
     }
 
     proptest! {

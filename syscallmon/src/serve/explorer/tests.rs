@@ -1,5 +1,7 @@
 //! Whole pages of a daemon with hostile names, as a browser gets them.
 
+mod questions;
+
 use std::{
     io::Read as _,
     sync::Arc,
@@ -77,6 +79,11 @@ fn violation(call: Call) -> Violation {
     }
 }
 
+fn source(yaml: &str) -> Source {
+    let spec = serde_saphyr::from_str(yaml).unwrap();
+    Source { spec, profiles: Vec::new(), origin: "/etc/<b>.yaml".into() }
+}
+
 /// A view with this many workloads. Each made `openat` once more often than the one before.
 fn view(workloads: u32) -> View {
     let calls = CallTable::x86_64();
@@ -108,11 +115,6 @@ fn view(workloads: u32) -> View {
         denied: false,
         process: process(),
     };
-    let source = |yaml| Source {
-        spec: serde_saphyr::from_str(yaml).unwrap(),
-        profiles: Vec::new(),
-        origin: "/etc/<b>.yaml".into(),
-    };
     let policies = Policies::new(vec![source(POLICY), source(LEARNED)], true, &calls).unwrap();
     let started = (Instant::now(), SystemTime::now());
     let facts = FixedFacts { calls: Arc::new(calls), started, ..FixedFacts::minimal() };
@@ -132,7 +134,11 @@ fn router(workloads: u32) -> (Router, Owned) {
     let (key, mut baselines) = ("docker:web".parse().unwrap(), Baselines::default());
     baselines.begin_or_get(&key, (&"learns".into(), Learn::default()), MOMENT, true).unwrap();
     baselines.learn(&key, calls.id("x86_64", "read").unwrap(), &calls, MOMENT, Some("<i>nginx"));
-    let owned = Owned::new(baselines, view(workloads));
+    served(baselines, view(workloads))
+}
+
+fn served(baselines: Baselines, view: View) -> (Router, Owned) {
+    let owned = Owned::new(baselines, view);
     let tunables = Tunables { poll_interval: Duration::from_secs(5), expire_after: Duration::from_mins(1) };
     let site = Site::new(owned.views.clone(), owned.owner.clone(), "/metrics", watch::channel(tunables).1).unwrap();
     (site.router(), owned)
@@ -338,13 +344,4 @@ async fn a_baseline_is_approved_by_a_form_of_the_same_origin_alone() {
         (status, headers[header::LOCATION].to_str().unwrap(), is_approved()),
         (StatusCode::SEE_OTHER, &*baseline, true)
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_of_a_start_are_left_out_of_what_is_new_until_asked_for() {
-    let (router, _owned) = router(2);
-    let usual = page(&router, "/new").await;
-    assert!(usual.contains("4 calls of the first 5 min") && usual.contains("0 new calls"), "{usual}");
-    let all = page(&router, &link(&usual, "/new?")).await;
-    assert!(all.contains("4 new calls") && all.contains("The daemon started"), "{all}");
 }

@@ -7,16 +7,13 @@ use std::{
 
 use askama::filters::{Html, HtmlSafe, escape};
 
-use crate::process::printable;
+use crate::process::{printable, short_ids};
 
 /// Maximum characters of a name in a list, and on the page of its own.
 const SHORT: usize = 80;
 const HEADING: usize = 160;
+const SENTENCE: usize = 400;
 const LONG: usize = 4096;
-
-/// Hexadecimal digits from which a run of them is an id, and those that are shown of it.
-const ID: usize = 32;
-const ID_SHOWN: usize = 12;
 
 /// A text from outside, as HTML: printable, isolated from the direction of the text around it, and cut visibly.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +29,11 @@ impl Name {
         let whole = cut(text, LONG);
         let shown = cut(&short_ids(text), SHORT);
         Self { whole: Some(whole).filter(|whole| *whole != shown), shown }
+    }
+
+    /// Returns a sentence: ids are short.
+    pub(super) fn sentence(text: &str) -> Self {
+        Self { shown: cut(&short_ids(text), SENTENCE), whole: None }
     }
 
     /// Returns a text for the page that is about it: only the longest are cut.
@@ -67,19 +69,6 @@ fn cut(text: &str, most: usize) -> String {
         Some((end, _)) => printable(&text[..end]) + "\u{2026}",
         None => printable(text),
     }
-}
-
-/// Shortens ids, such as those of containers.
-fn short_ids(text: &str) -> String {
-    let (mut short, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
-        let run = rest[start..].bytes().take_while(u8::is_ascii_hexdigit).count();
-        let (kept, mark) = if run >= ID { (ID_SHOWN, "\u{2026}") } else { (run, "") };
-        short.push_str(&rest[..start + kept]);
-        short.push_str(mark);
-        rest = &rest[start + run..];
-    }
-    short + rest
 }
 
 /// A moment, as its distance from the time of the page, with the time itself on demand.
@@ -123,6 +112,23 @@ pub(super) fn span(duration: Duration) -> String {
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86400),
     }
+}
+
+/// Returns a duration in words, in a unit that has a whole number of them: `20 minutes`.
+pub(super) fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (size, unit) = match seconds {
+        172_800.. if seconds.is_multiple_of(86400) => (86400, "day"),
+        1.. if seconds.is_multiple_of(3600) => (3600, "hour"),
+        1.. if seconds.is_multiple_of(60) => (60, "minute"),
+        _ => (1, "second"),
+    };
+    counted(seconds / size, unit, &format!("{unit}s"))
+}
+
+/// Returns a number with its noun.
+pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 
 /// Returns a mean duration of calls.
@@ -211,15 +217,6 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_containers_are_short() {
-        let id = "0123456789abcdef".repeat(4);
-        assert_eq!(short_ids(&format!("/docker/{id}/a")), "/docker/0123456789ab\u{2026}/a");
-        assert_eq!(short_ids(&format!("cri-o://{id}")), "cri-o://0123456789ab\u{2026}");
-        assert_eq!(short_ids("/system.slice/face.service"), "/system.slice/face.service");
-        assert_eq!(short_ids(&id[..31]), id[..31]);
-    }
-
-    #[test]
     fn numbers_are_short_and_thousands_apart() {
         assert_eq!(
             [0, 999, 1_234_567].map(thousands),
@@ -232,6 +229,10 @@ mod tests {
         assert_eq!(
             [90, 600, 90_000, 900_000].map(|s| span(Duration::from_secs(s))),
             ["90 s", "10 min", "25 h", "10 d"]
+        );
+        assert_eq!(
+            [0, 1, 90, 600, 3600, 86_400, 172_800].map(|s| in_words(Duration::from_secs(s))),
+            ["0 seconds", "1 second", "90 seconds", "10 minutes", "1 hour", "24 hours", "2 days"]
         );
         assert_eq!(
             [900, 1500, 2_000_000].map(|ns| latency(Duration::from_nanos(ns))),
@@ -249,7 +250,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_name_leaves_its_element(text in "\\PC*|[<>\"'&\\\\\u{0}-\u{1f}\u{7f}-\u{9f}\u{202a}-\u{202e}0-9a-f]{0,200}") {
-            for name in [Name::short(&text), Name::whole(&text)] {
+            for name in [Name::short(&text), Name::whole(&text), Name::sentence(&text)] {
                 let html = name.to_string();
                 prop_assert_eq!(html.matches('<').count(), 2, "{}", &html);
                 prop_assert_eq!(html.matches('>').count(), 2, "{}", &html);

@@ -1,6 +1,7 @@
 //! `/workload/ID`: one workload. Its calls, what is unexpected, its policy and baseline, and its profile.
 
 mod calls;
+mod profile;
 
 use std::sync::Arc;
 
@@ -11,24 +12,25 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
-use clap::ValueEnum as _;
 use exporter_web::Caller;
 
 pub(super) use self::calls::program;
-use self::calls::{COLUMNS, CallRow};
+use self::{
+    calls::{COLUMNS, CallRow, Numbers},
+    profile::ProfilePart,
+};
 use super::{
     Asked, Missing, answer, find,
     frame::{Frame, now},
     policies::BaselineLine,
     query::{Heading, ListQuery, Pages},
     spark::{Spark, highest},
-    text::{Moment, Name, percent_encoded, rate, thousands},
+    text::{Moment, Name, rate, thousands},
     workloads::IncidentLine,
 };
 use crate::{
     detect::{BaselineKey, Policy, PolicySummary, Severity},
     model::Totals,
-    profile::Format,
     serve::{Site, api::incidents::newest},
     view::{Rate, Sums, View},
     workload::{Label, Labels, Workload},
@@ -58,9 +60,10 @@ pub(super) struct WorkloadPage {
     headings: Vec<Heading>,
     pages: Pages,
     rows: Vec<CallRow>,
-    different_calls: usize,
+    /// Numbers of all calls, and of those that the search finds.
+    numbers: [Numbers; 2],
     has_latency: bool,
-    profiles: Vec<ProfileChoice>,
+    profile: Option<ProfilePart>,
 }
 
 /// Rates of one kind.
@@ -78,13 +81,8 @@ struct PolicyLine {
     origin: Name,
     extends: Vec<Name>,
     summary: PolicySummary,
-}
-
-/// A selector for the profile, with the links to its formats.
-struct ProfileChoice {
-    what: String,
-    command: String,
-    links: Vec<(String, String, String)>,
+    /// Why the workload has no baseline, if the policy learns.
+    learns_nothing: Option<&'static str>,
 }
 
 /// Serves the page.
@@ -113,13 +111,14 @@ impl WorkloadPage {
         let Asked { query, frame } = asked;
         let id = workload.id();
         let path = format!("/workload/{id}");
-        let mut rows = calls::rows(view, workload, totals, &query);
+        let (mut rows, all, found) = calls::rows(view, workload, totals, &query);
         let pages = query.page(&path, &mut rows);
         let sums = Sums::of(totals, &view.facts.calls);
         let incidents: Vec<_> = newest(view).into_iter().filter(|incident| incident.workload == *workload).collect();
         let policy = view.policies.of(&totals.metadata).filter(|_| workload.is_one());
         let baseline = BaselineKey::of(&totals.metadata)
             .and_then(|kind| BaselineLine::of(view, &kind, (may_change, &frame.daemon)));
+        let learns_nothing = baseline.is_none().then(|| why_no_baseline(workload, &totals.metadata));
         let has_latency = totals.counts.durations.iter().next().is_some();
         let mut headings = query.headings(&path, &COLUMNS);
         headings.retain(|heading| has_latency || heading.key != "latency");
@@ -133,14 +132,14 @@ impl WorkloadPage {
             io_uring: thousands(sums.io_uring),
             worst: incidents.iter().map(|incident| incident.severity).max(),
             incidents: incidents.iter().take(INCIDENTS).map(|incident| IncidentLine::new(view, incident)).collect(),
-            policy: policy.map(|policy| PolicyLine::new(view, policy)),
+            policy: policy.map(|policy| PolicyLine::new(view, policy, learns_nothing)),
             baseline,
             headings,
             pages,
             rows,
-            different_calls: totals.counts.calls.iter().count(),
+            numbers: [all, found],
             has_latency,
-            profiles: if workload.is_one() { profiles(workload, &totals.metadata, &frame.daemon) } else { Vec::new() },
+            profile: workload.is_one().then(|| ProfilePart::new(view, workload, totals, &frame.daemon)),
             path,
             frame,
             query,
@@ -168,59 +167,29 @@ fn charts(rates: &[Rate], sums: Sums) -> Vec<Chart> {
     ]
 }
 
+/// Returns why a workload has no baseline.
+fn why_no_baseline(workload: &Workload, metadata: &Labels) -> &'static str {
+    let is_container = metadata.get(Label::ContainerId).is_some();
+    let is_named = metadata.get(Label::Container).is_some() && matches!(workload, Workload::Resolved(_));
+    if is_container && !is_named {
+        "It learns nothing, because the container has no name."
+    } else {
+        "It learns nothing so far, because the workload has no baseline."
+    }
+}
+
 impl PolicyLine {
-    fn new(view: &View, policy: &Policy) -> Self {
+    /// The section of the documents about workloads without a baseline.
+    const NO_BASELINE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/learning.md#what-has-no-baseline");
+
+    fn new(view: &View, policy: &Policy, learns_nothing: Option<&'static str>) -> Self {
         let summary = policy.summary(&view.facts.calls);
         Self {
+            learns_nothing: learns_nothing.filter(|_| summary.learn.is_some()),
             name: Name::short(&summary.name),
             origin: Name::whole(&summary.origin),
             extends: summary.extends.iter().map(|name| Name::short(name)).collect(),
             summary,
-        }
-    }
-}
-
-/// Returns the workloads that a profile can be for: all with this owner, and this one.
-fn profiles(workload: &Workload, metadata: &Labels, daemon: &str) -> Vec<ProfileChoice> {
-    let owned = [Label::Namespace, Label::Owner, Label::OwnerKind, Label::Container];
-    let values: Vec<_> =
-        owned.iter().filter_map(|&label| Some((label.name(), metadata.get(label)?.as_ref()))).collect();
-    let is_container = metadata.get(Label::ContainerId).is_some();
-    let choice = |what, selector: &str| ProfileChoice::new(what, selector, is_container, daemon);
-    let of_owner = (values.len() == owned.len()).then(|| {
-        let what = format!("All pods of the {} on this node", metadata.get(Label::OwnerKind).map_or("", |kind| kind));
-        choice(what, &selector(values.iter().copied()))
-    });
-    let of_it = choice("This workload".to_owned(), &selector(workload.labels()));
-    of_owner.into_iter().chain([of_it]).collect()
-}
-
-/// Returns a selector, as in PromQL.
-fn selector<'a>(labels: impl Iterator<Item = (&'static str, &'a str)>) -> String {
-    let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let parts = labels.map(|(name, value)| format!("{name}=\"{}\"", quoted(value)));
-    parts.collect::<Vec<_>>().join(",")
-}
-
-impl ProfileChoice {
-    fn new(what: String, selector: &str, is_container: bool, daemon: &str) -> Self {
-        let is_useful = |format: &&Format| match format {
-            Format::Policy => true,
-            format => format.is_for_containers() == is_container && !format.is_directory(),
-        };
-        let formats = Format::value_variants().iter().filter(is_useful);
-        let link = |format: &Format| {
-            let value = format.to_possible_value()?;
-            let (name, help) = (value.get_name().to_owned(), value.get_help()?.to_string().replace('`', ""));
-            let link = format!("/api/v1/profile?match={}&format={name}", percent_encoded(selector));
-            Some((link, name, help))
-        };
-        let format = if is_container { "" } else { " --format systemd" };
-        let quoted = crate::process::printable(&selector.replace('\'', r"'\''"));
-        Self {
-            what,
-            command: format!("syscallmon profile generate{daemon}{format} --workload '{quoted}'"),
-            links: formats.filter_map(link).collect(),
         }
     }
 }

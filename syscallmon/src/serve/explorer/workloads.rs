@@ -12,6 +12,7 @@ use axum::{
 use super::{
     Asked, answer,
     frame::{Frame, now},
+    incidents,
     query::{Column, Heading, ListQuery, Pages},
     spark::Spark,
     text::{Moment, Name, rate, thousands},
@@ -19,8 +20,8 @@ use super::{
 use crate::{
     detect::{Incident, Severity, Violation, call_text},
     model::Totals,
-    process::Process,
-    serve::{Site, api::incidents::newest},
+    process::printable,
+    serve::Site,
     stable_id::StableId,
     view::{Rate, Sums, View},
     workload::{Label, Workload},
@@ -52,6 +53,9 @@ pub(super) struct WorkloadsPage {
     pages: Pages,
     rows: Vec<Row>,
     incidents: Vec<IncidentLine>,
+    /// The worst severity of the incidents that the search finds.
+    worst: Option<Severity>,
+    /// Incidents that are not above the table.
     more_incidents: usize,
 }
 
@@ -79,9 +83,8 @@ pub(super) struct Flagged {
 pub(super) struct IncidentLine {
     pub(super) id: StableId,
     pub(super) severity: Severity,
-    /// `mount, unshare, 3 more`.
-    pub(super) calls: String,
-    pub(super) program: Option<Name>,
+    /// `sh (child of nginx) made an unexpected call: mount (critical)`.
+    pub(super) sentence: Name,
     pub(super) workload: Name,
     pub(super) seen: Moment,
 }
@@ -106,11 +109,12 @@ impl WorkloadsPage {
     fn new(view: &View, Asked { query, frame }: Asked) -> Self {
         let flagged = flagged(view);
         let has = query.filter();
+        let texts = |candidate: &Candidate| query.texts_of(candidate.workload, &candidate.totals.metadata);
         let mut chosen: Vec<Candidate> = view
             .model
             .workloads()
             .map(|(workload, totals)| Candidate::new(view, workload, totals, &flagged))
-            .filter(|candidate| has(&candidate.searched()))
+            .filter(|candidate| has(&texts(candidate).iter().map(String::as_str).collect::<Vec<_>>()))
             .collect();
         let (key, is_descending) = query.order(&COLUMNS);
         chosen.sort_by(|left, right| {
@@ -119,15 +123,17 @@ impl WorkloadsPage {
             order.then_with(|| left.text.cmp(&right.text)).then_with(|| left.id.cmp(&right.id))
         });
         let pages = query.page("/", &mut chosen);
-        let mut all = newest(view);
+        let mut found = incidents::found(view, &query);
         // The newest of the worst.
-        all.sort_by_key(|incident| std::cmp::Reverse(incident.severity));
+        found.sort_by_key(|incident| std::cmp::Reverse(incident.severity));
+        let shown = found.iter().take(INCIDENTS);
         Self {
             headings: query.headings("/", &COLUMNS),
             pages,
             rows: chosen.iter().map(|candidate| candidate.row(view)).collect(),
-            incidents: all.iter().take(INCIDENTS).map(|incident| IncidentLine::new(view, incident)).collect(),
-            more_incidents: all.len().saturating_sub(INCIDENTS),
+            worst: found.first().map(|incident| incident.severity),
+            incidents: shown.map(|incident| IncidentLine::new(view, incident)).collect(),
+            more_incidents: view.incidents.len() - found.len().min(INCIDENTS),
             frame,
             query,
         }
@@ -136,12 +142,10 @@ impl WorkloadsPage {
 
 impl IncidentLine {
     pub(super) fn new(view: &View, incident: &Incident) -> Self {
-        let calls = incident.calls.iter().map(AsRef::as_ref);
         Self {
             id: incident.id,
             severity: incident.severity,
-            calls: calls_in_short(calls, incident.number_of_calls()),
-            program: incident.process.as_ref().map(program_in_short),
+            sentence: sentence(incident),
             workload: Name::short(&incident.workload.to_string()),
             seen: Moment::new(incident.last_seen, now(view)),
         }
@@ -158,9 +162,12 @@ pub(super) fn calls_in_short<'a>(calls: impl Iterator<Item = &'a Violation>, all
     names.join(", ")
 }
 
-/// Returns the program of a process.
-pub(super) fn program_in_short(process: &Process) -> Name {
-    Name::short(process.exe.as_ref().unwrap_or(&process.comm))
+/// Returns the sentence about an incident without its workload, which pages show beside it.
+pub(super) fn sentence(incident: &Incident) -> Name {
+    let message = incident.message();
+    let workload = printable(&incident.workload.to_string());
+    let rest = message.strip_prefix(&workload).and_then(|rest| rest.strip_prefix(": "));
+    Name::sentence(rest.unwrap_or(&message))
 }
 
 /// Returns the incidents of each workload.
@@ -192,12 +199,6 @@ impl<'a> Candidate<'a> {
             rate: view.rates.of(id).last().copied(),
             flagged: flagged.get(workload).copied(),
         }
-    }
-
-    /// Texts that a search looks at.
-    fn searched(&self) -> Vec<&str> {
-        let metadata = self.totals.metadata.iter().map(|(_, value)| value);
-        std::iter::once(self.text.as_str()).chain(metadata).collect()
     }
 
     fn compare(&self, other: &Self, key: &str) -> Ordering {

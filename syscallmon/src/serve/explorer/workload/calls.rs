@@ -3,7 +3,7 @@
 use std::{
     cmp::{Ordering, Reverse},
     collections::BTreeMap,
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         explorer::{
             frame::now,
             query::{Column, ListQuery},
-            text::{Moment, Name, latency, thousands},
+            text::{Moment, Name, counted, latency, thousands},
         },
         exposition::workload_series::denied_call,
     },
@@ -67,24 +67,57 @@ struct Known<'a> {
     errnos: Vec<(&'static str, u64)>,
     denied: u64,
     mean: Option<Duration>,
-    seen: Option<(Instant, Instant)>,
+    seen: Option<(SystemTime, SystemTime)>,
+    /// When its violations were seen first and last.
+    reported: Option<(SystemTime, SystemTime)>,
     /// The process of the first call.
     process: Option<&'a Process>,
     unexpected: Option<(StableId, Severity)>,
 }
 
-/// Returns the chosen calls in the chosen order.
-pub(super) fn rows(view: &View, workload: &Workload, totals: &Totals, query: &ListQuery) -> Vec<CallRow> {
+/// Numbers of calls and of classes of arguments.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbers {
+    calls: usize,
+    classes: usize,
+}
+
+impl Numbers {
+    fn of<'a>(calls: impl ExactSizeIterator<Item = &'a Call>) -> Self {
+        let all = calls.len();
+        let classes = calls.filter(|call| !call.argument().is_empty()).count();
+        Self { calls: all - classes, classes }
+    }
+
+    /// `39 different calls, 1 class of arguments`
+    pub(super) fn text(&self) -> String {
+        let calls = counted(self.calls as u64, "different call", "different calls");
+        if self.classes == 0 {
+            return calls;
+        }
+        format!("{calls}, {}", counted(self.classes as u64, "class of arguments", "classes of arguments"))
+    }
+}
+
+/// Returns the chosen calls in the chosen order, the numbers of all, and the numbers of the chosen ones.
+pub(super) fn rows(
+    view: &View,
+    workload: &Workload,
+    totals: &Totals,
+    query: &ListQuery,
+) -> (Vec<CallRow>, Numbers, Numbers) {
     let has = query.filter();
-    let all = Calls::of(view, workload, totals).0.into_values();
-    let mut chosen: Vec<(Call, Known)> = all.filter(|(call, known)| has(&known.searched(call))).collect();
+    let all = Calls::of(view, workload, totals).0;
+    let number = Numbers::of(all.values().map(|(call, _)| call));
+    let mut chosen: Vec<(Call, Known)> = all.into_values().filter(|(call, known)| has(&known.searched(call))).collect();
     let (key, is_descending) = query.order(&COLUMNS);
     // They are sorted by name, and stay so if nothing else tells them apart.
     chosen.sort_by(|left, right| {
         let order = compare(key, left, right);
         if is_descending { order.reverse() } else { order }
     });
-    chosen.iter().map(|(call, known)| row(view, *call, known)).collect()
+    let number_chosen = Numbers::of(chosen.iter().map(|(call, _)| call));
+    (chosen.iter().map(|(call, known)| row(view, *call, known)).collect(), number, number_chosen)
 }
 
 /// The calls of a workload.
@@ -101,7 +134,8 @@ impl<'a> Calls<'a> {
             let known = all.at(table.call(id));
             known.calls += calls;
             known.container_init += counts.container_init.get(id).copied().unwrap_or_default();
-            known.seen = view.model.seen(totals, id);
+            let time = |moment| view.facts.time_of(Some(moment));
+            known.seen = view.model.seen(totals, id).map(|(first, last)| (time(first), time(last)));
         }
         for (error, &number) in counts.errors.iter() {
             let (call, errno) = match error {
@@ -137,6 +171,8 @@ impl<'a> Calls<'a> {
             let new = (violation.id(), violation.severity);
             known.unexpected = Some(known.unexpected.filter(|(_, severity)| *severity >= new.1).unwrap_or(new));
             known.process = known.process.or(violation.process.as_ref());
+            let (first, last) = known.reported.unwrap_or((violation.time, violation.last_seen));
+            known.reported = Some((first.min(violation.time), last.max(violation.last_seen)));
         }
         all
     }
@@ -153,6 +189,15 @@ impl Known<'_> {
         let denied = (self.denied > 0).then_some("denied");
         let unexpected = self.unexpected.map(|_| "unexpected");
         words.chain(process).chain(denied).chain(unexpected).collect()
+    }
+
+    /// When it was seen first. Classes of arguments have only the times of their violations.
+    fn first(&self) -> Option<SystemTime> {
+        self.seen.or(self.reported).map(|(first, _)| first)
+    }
+
+    fn last(&self) -> Option<SystemTime> {
+        self.seen.or(self.reported).map(|(_, last)| last)
     }
 
     fn errnos(&self) -> String {
@@ -173,15 +218,15 @@ fn compare(key: &str, (call, known): &(Call, Known), (other_call, other): &(Call
         "errors" => known.errors.cmp(&other.errors),
         "denied" => known.denied.cmp(&other.denied),
         "latency" => known.mean.cmp(&other.mean),
-        "first" => known.seen.map(|(first, _)| first).cmp(&other.seen.map(|(first, _)| first)),
-        "last" => known.seen.map(|(_, last)| last).cmp(&other.seen.map(|(_, last)| last)),
+        "first" => known.first().cmp(&other.first()),
+        "last" => known.last().cmp(&other.last()),
         _ => known.calls.cmp(&other.calls),
     }
 }
 
 fn row(view: &View, call: Call, known: &Known) -> CallRow {
     let count = |number: u64| (number > 0).then(|| thousands(number));
-    let time = |moment| Moment::new(view.facts.time_of(Some(moment)), now(view));
+    let moment = |time| Moment::new(time, now(view));
     CallRow {
         call: call.syscall.to_owned(),
         abi: (!call.is_native()).then_some(call.abi),
@@ -191,8 +236,8 @@ fn row(view: &View, call: Call, known: &Known) -> CallRow {
         errnos: known.errnos(),
         denied: count(known.denied),
         latency: known.mean.map(latency),
-        first: known.seen.map(|(first, _)| time(first)),
-        last: known.seen.map(|(_, last)| time(last)),
+        first: known.first().map(moment),
+        last: known.last().map(moment),
         process: known.process.map(|process| Name::short(&program(process))),
         unexpected: known.unexpected,
     }
