@@ -190,8 +190,10 @@ def lives(visit):
     visit.is_quiet = False
     page.route("**/*", lambda route: route.abort())
     page.wait_for_selector("#stale")
+    page.wait_for_selector("#host summary .bad:has-text('last answer')")
     page.unroute("**/*")
     page.wait_for_selector("#stale", state="detached")
+    page.wait_for_selector("#host summary .good:has-text('Healthy')")
     visit.is_quiet = True
 
 
