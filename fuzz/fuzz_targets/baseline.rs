@@ -10,7 +10,7 @@ use std::{
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    detect::{Baseline, Baselines, BaselineKey, Learn},
+    detect::{Baseline, BaselineKey, Baselines, Learn},
     syscalls::CallTable,
 };
 

@@ -24,7 +24,7 @@ use syscallmon::{
     snapshot::{Counts, SlotCounts, Snapshot},
     syscalls::CallTable,
     view::{FixedFacts, SnapshotInfo, View, Views},
-    workload::{Label, Labels, ResolvedWorkload, CgroupIdentity, Workload},
+    workload::{CgroupIdentity, Label, Labels, ResolvedWorkload, Workload},
 };
 use tokio::sync::watch;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    detect::{BUILT_IN, MAX_MISTAKES, PolicyEntry, Policies, PolicyList, PolicySpec, Reason, Source, Unprefixed},
+    detect::{BUILT_IN, MAX_MISTAKES, Policies, PolicyEntry, PolicyList, PolicySpec, Reason, Source, Unprefixed},
     settings::fuzzing::policies,
     syscalls::{CallId, CallTable},
     workload::{Label, Labels},

@@ -6,7 +6,7 @@
 //! While the disk fails, everything continues in memory, and the store writes it later. A file of another version, or
 //! that is incomplete, is not used. Then the daemon begins anew, and says so.
 
-mod document;
+pub(super) mod document;
 #[cfg(test)]
 mod tests;
 

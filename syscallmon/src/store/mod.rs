@@ -8,6 +8,8 @@
 
 mod alerts;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod policy_watch;
 #[cfg(test)]
 mod tests;

@@ -55,7 +55,7 @@ pub(super) struct Header {
 
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FileError {
+pub(in crate::store) enum FileError {
     #[error("cannot read the file")]
     Read(#[from] io::Error),
     #[error("version {0} is not supported: this version of syscallmon reads version {VERSION}")]
@@ -95,7 +95,7 @@ impl Default for Earlier {
 }
 
 /// Writes the file.
-pub(super) fn write(file: &mut impl Write, state: &LastingState, boot: &str) -> io::Result<()> {
+pub(in crate::store) fn write(file: &mut impl Write, state: &LastingState, boot: &str) -> io::Result<()> {
     let (now, monotonic, time) = (Instant::now(), monotonic_now(), SystemTime::now());
     let since = age(now.into_std(), state.at.into_std());
     let header = Header {
@@ -160,7 +160,7 @@ impl<'a, W: Write> LineWriter<'a, W> {
 }
 
 /// Reads the file. A record that this version does not know is skipped.
-pub(super) fn read(file: impl Read, boot: &str, node: &Arc<str>) -> Result<Earlier, FileError> {
+pub(in crate::store) fn read(file: impl Read, boot: &str, node: &Arc<str>) -> Result<Earlier, FileError> {
     let mut lines = Lines { file: BufReader::new(file.take(MAX_BYTES)), text: Vec::new(), number: 0 };
     let first = lines.next()?.ok_or(FileError::Incomplete)?;
     let Ok(Line::State(Header { version, boot: of_boot, monotonic, time })) = first else {
