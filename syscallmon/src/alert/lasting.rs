@@ -204,13 +204,6 @@ impl LastingDelivery {
         })
     }
 
-    /// Returns what waits for its sink.
-    #[must_use]
-    pub fn waiting(self) -> Self {
-        let waiting = |sink| LastingSink { alerts: Vec::new(), ..sink };
-        Self { sent: Vec::new(), sinks: self.sinks.into_iter().map(waiting).collect() }
-    }
-
     fn sink(&mut self, name: String) -> &mut LastingSink {
         let at = self.sinks.iter().position(|sink| sink.sink == name).unwrap_or_else(|| {
             self.sinks.push(LastingSink { sink: name, ..LastingSink::default() });

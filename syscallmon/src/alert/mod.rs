@@ -135,11 +135,12 @@ impl Alerts {
         })
     }
 
-    /// Delivers what another daemon left, each record by the sink of the same name. Returns how many there are.
+    /// Delivers the records that wait in another daemon's delivery, each by the sink of the same name. Returns how many
+    /// there are.
     #[must_use]
     pub fn deliver_too(&self, lasting: LastingDelivery) -> usize {
         let mut number = 0;
-        for sink in lasting.waiting().sinks {
+        for sink in lasting.sinks {
             let outboxes = self.0.iter().flat_map(|shared| &shared.outboxes);
             let Some(outbox) = outboxes.into_iter().find(|outbox| outbox.sink == sink.sink) else { continue };
             number += sink.records.len();
@@ -191,11 +192,11 @@ impl Alerts {
     pub fn notify(&self, notice: IncidentNotice) {
         let Some(shared) = &self.0 else { return };
         for ThrottleDecision { record, send } in shared.throttle().note(notice, Instant::now()) {
-            let is_repeat = record.state() == IncidentState::Repeated && !send;
+            let is_news = send || record.state() != IncidentState::Repeated;
             for outbox in shared.outboxes.iter().filter(|outbox| send || outbox.gets_every_repeat) {
                 outbox.put(record.clone());
             }
-            if !is_repeat {
+            if is_news {
                 shared.changes.note();
             }
         }

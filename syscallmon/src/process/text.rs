@@ -1,4 +1,4 @@
-//! Makes text from outside safe to show: of processes, servers and files.
+//! Makes text from outside safe to show, and short: of processes, servers and files.
 
 use std::fmt::Write;
 

@@ -10,6 +10,13 @@ fn restarted(delivery: &LastingDelivery, after: Duration) -> LastingDelivery {
     restarted
 }
 
+/// Alerts for this server alone, as an Alertmanager.
+fn to_alertmanager(server: &Server, resolve_after: Duration) -> AlertConfig {
+    let url = server.uri("/").to_string().parse().unwrap();
+    let alertmanager = Alertmanagers { urls: vec![url], resolve_after, ..nowhere().alertmanager };
+    AlertConfig { alertmanager, ..nowhere() }
+}
+
 fn bodies(server: &Server) -> Vec<serde_json::Value> {
     server.requests().iter().map(|received| serde_json::from_str(&received.body).unwrap()).collect()
 }
@@ -47,10 +54,7 @@ async fn after_a_restart_nothing_is_sent_twice_nothing_is_lost_and_ends_follow()
 #[tokio::test]
 async fn after_a_restart_an_alertmanager_is_told_of_its_alerts_at_once_and_of_their_end() {
     let server = Server::start([Answer::Status(200, "")]).await;
-    let url = server.uri("/").to_string().parse().unwrap();
-    let alertmanager =
-        Alertmanagers { urls: vec![url], resolve_after: Duration::from_secs(2), ..nowhere().alertmanager };
-    let config = AlertConfig { alertmanager, ..nowhere() };
+    let config = to_alertmanager(&server, Duration::from_secs(2));
     let running = Running::start(&config);
     running.notify(violation("web", "mount"), true);
     wait_until("delivery", || running.sink().sent == 1).await;
@@ -72,9 +76,7 @@ async fn after_a_restart_an_alertmanager_is_told_of_its_alerts_at_once_and_of_th
 #[tokio::test]
 async fn an_alert_that_was_quiet_for_long_while_no_daemon_ran_ends_after_the_restart() {
     let server = Server::start([Answer::Status(200, "")]).await;
-    let url = server.uri("/").to_string().parse().unwrap();
-    let alertmanager = Alertmanagers { urls: vec![url], ..nowhere().alertmanager };
-    let config = AlertConfig { alertmanager, ..nowhere() };
+    let config = to_alertmanager(&server, Duration::from_mins(15));
     let running = Running::start(&config);
     running.notify(violation("web", "mount"), true);
     wait_until("delivery", || running.sink().sent == 1).await;
