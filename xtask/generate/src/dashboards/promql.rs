@@ -28,8 +28,8 @@ pub(super) fn occurrences(selector: &str, time: &str) -> String {
     )
 }
 
-/// Adds a label `shown` to each series of a query, for legends. It has the namespace, or `(host)` without one. Links use
-/// the label `namespace`: an empty one selects what has no namespace.
+/// Adds a label `shown` to each series of a query, for legends: its namespace, or `(host)` without one. Links use the
+/// label `namespace`. An empty one selects what has no namespace.
 pub(super) fn with_shown_namespace(promql: &str) -> String {
     format!(
         r#"label_replace(label_replace({promql}, "shown", "$1", "namespace", "(.+)"), "shown", "(host)", "namespace", "^$")"#
