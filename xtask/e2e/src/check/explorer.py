@@ -24,6 +24,8 @@ SCREENS = {
 MAX_TASK_MS = 400
 # Growth from the first refreshes to the last.
 MAX_HEAP_GROWTH = 2e6
+# One parsed answer, of about 1,500 nodes, may still wait to be collected. A leak keeps every answer: 60 times as many.
+MAX_NODE_GROWTH = 3_000
 MAX_DAEMON_GROWTH = 8e6
 REFRESHES = 60
 
@@ -293,7 +295,7 @@ def stays_small(visit, minutes):
         f"{how}: page {before[0] / 1e6:.2f} to {after[0] / 1e6:.2f} MB, nodes besides those that show {before[1]:.0f} to {after[1]:.0f}, listeners "
         f"{before[2]:.0f} to {after[2]:.0f}; daemon {before[3] / 1e6:.1f} to {after[3] / 1e6:.1f} MB"
     )
-    if grown[0] > MAX_HEAP_GROWTH or grown[1] > 1000 or grown[2] > 5 or grown[3] > MAX_DAEMON_GROWTH:
+    if grown[0] > MAX_HEAP_GROWTH or grown[1] > MAX_NODE_GROWTH or grown[2] > 5 or grown[3] > MAX_DAEMON_GROWTH:
         fail("the page or the daemon grows")
 
 
