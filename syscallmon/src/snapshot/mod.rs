@@ -97,6 +97,34 @@ impl Counts {
         self.arguments.add(&other.arguments);
     }
 
+    /// Returns the same with other ids of calls. Counts of calls with the same new id are added up.
+    #[must_use]
+    pub fn translated(&self, id: impl Fn(CallId) -> CallId + Copy) -> Self {
+        let error = |key| match key {
+            ErrorKey::Of(call, errno) => ErrorKey::Of(id(call), errno),
+            ErrorKey::Other => ErrorKey::Other,
+        };
+        let denied = |key| match key {
+            DeniedKey::Of(call) => DeniedKey::Of(id(call)),
+            DeniedKey::Unsupported(call) => DeniedKey::Unsupported(id(call)),
+            DeniedKey::OfRuntime(call) => DeniedKey::OfRuntime(id(call)),
+            DeniedKey::Other => DeniedKey::Other,
+        };
+        let argument = |key| match key {
+            ArgumentKey::Of(class) => ArgumentKey::Of(id(class)),
+            ArgumentKey::Denied(class) => ArgumentKey::Denied(id(class)),
+            ArgumentKey::Other => ArgumentKey::Other,
+        };
+        Self {
+            calls: self.calls.rekeyed(id),
+            container_init: self.container_init.rekeyed(id),
+            errors: self.errors.rekeyed(error),
+            denied: self.denied.rekeyed(denied),
+            durations: self.durations.rekeyed(id),
+            arguments: self.arguments.rekeyed(argument),
+        }
+    }
+
     /// Estimates the number of series by name; a histogram has many.
     #[must_use]
     pub fn series(&self) -> usize {
@@ -139,6 +167,16 @@ pub struct Snapshot {
     pub series: u32,
     /// Histograms in use.
     pub histograms: u32,
+}
+
+impl Snapshot {
+    /// Returns the same with other ids of calls.
+    #[must_use]
+    pub fn translated(&self, id: impl Fn(CallId) -> CallId + Copy) -> Self {
+        let slots =
+            self.slots.iter().map(|slot| SlotCounts { counts: Arc::new(slot.counts.translated(id)), ..slot.clone() });
+        Self { slots: slots.collect(), remainder: self.remainder.translated(id), ..self.clone() }
+    }
 }
 
 #[cfg(test)]
