@@ -19,7 +19,7 @@ pub(super) struct Seen {
 pub(super) type CallTimes = SortedCounts<CallId, Seen>;
 
 /// The beginning of the times. Not set before the first snapshot.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origin(Option<Instant>);
 
 impl Amount for Seen {

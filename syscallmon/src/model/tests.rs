@@ -1,5 +1,7 @@
 //! What becomes of totals when snapshots, names and time go on.
 
+mod saved;
+
 use super::{
     series::{Granularities, Granularity},
     *,

@@ -1,6 +1,10 @@
 //! Totals by workload, shared by the model and its views.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use super::{Totals, seen::Origin};
 use crate::{
@@ -42,6 +46,16 @@ impl Workloads {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Returns all totals for changes. Views keep their own.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Workload, &mut Totals)> {
+        Arc::make_mut(&mut self.0).iter_mut().map(|(workload, totals)| (workload, Arc::make_mut(totals)))
+    }
+
+    /// Returns a pointer that is equal for the same map without changes in between.
+    pub(super) fn edition(&self) -> Weak<BTreeMap<Workload, Arc<Totals>>> {
+        Arc::downgrade(&self.0)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Workload, &Arc<Totals>)> {
