@@ -13,6 +13,7 @@ mod record;
 mod replay;
 mod run;
 mod top;
+mod unpin;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -49,6 +50,7 @@ enum Command {
     Record(record::Record),
     Replay(replay::Replay),
     Top(top::Top),
+    Unpin(unpin::Unpin),
     #[command(hide = true)]
     SeccompProfile(profile::OwnProfile),
 }
@@ -79,6 +81,7 @@ impl Cli {
             Command::Record(record) => record.execute(),
             Command::Replay(replay) => replay.execute(),
             Command::Top(top) => top.execute(),
+            Command::Unpin(unpin) => unpin.execute(),
             Command::SeccompProfile(profile) => profile.execute(),
         }
     }

@@ -27,8 +27,8 @@ use crate::{
     blocking::{self, FILE_TIMEOUT, START_TIMEOUT, Work},
     cgroup::{Hierarchies, Tree},
     detect::{Baselines, Detector},
-    engine::{Beginning, SamplerEnd, SamplerThread, Tunables},
-    kernel::{self, EventRings, Kernel, NUMBERS_ONLY, Options, Probe, ProbeStatus, V1Hierarchy},
+    engine::{Beginning, Lasting, SamplerEnd, SamplerThread, Tunables},
+    kernel::{self, EventRings, Kernel, NUMBERS_ONLY, Options, PinOptions, Probe, ProbeStatus, V1Hierarchy},
     logging::{self, LogHandle},
     model::{Model, SeriesLayout},
     privileges,
@@ -104,7 +104,15 @@ impl Attached {
     ) -> anyhow::Result<Sampling> {
         let Self { kernel, events, tree, resolver, model, detector, policy_files, first, .. } = self;
         let (publish, views) = Views::new(first);
-        let beginning = |events| Beginning { kernel, events, tree, resolver, model, detector, alerts, recording };
+        let lasting = kernel.pinned_id().map(|_| {
+            Lasting::new(
+                tokio::sync::watch::channel(None).0,
+                (0, Vec::new(), Vec::new()),
+                std::collections::HashMap::new(),
+            )
+        });
+        let beginning =
+            |events| Beginning { kernel, events, tree, resolver, model, detector, alerts, recording, lasting };
         let (sampler, owner) = SamplerThread::new(events, beginning, publish, tunables)?;
         Ok(Sampling { sampler, owner, views, policy_files })
     }
@@ -407,6 +415,11 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
         sys_enter: config.sys_enter,
         features: config.features,
         hierarchies: kernel::CountedHierarchies { cgroup2: hierarchies.cgroup2().is_some(), cgroup2_root, v1 },
+        pin: config.pin.clone().map(|(directory, lease)| PinOptions {
+            directory,
+            lease,
+            calls: Arc::new(CallTable::native()),
+        }),
     }
 }
 

@@ -399,7 +399,7 @@ impl Kernel {
     /// Returns how often the kernel skipped a program; `None` before Linux 5.12, which does not report it.
     fn recursion_misses(&self, name: &str) -> Option<u64> {
         if let Some(pins) = &self.pins {
-            return fdinfo::field(pins.dispatchers.descriptor(name)?.as_fd(), "recursion_misses");
+            return fdinfo::field(pins.dispatchers.descriptor(name)?, "recursion_misses");
         }
         let program = self.ebpf.program(name)?.fd().ok()?;
         fdinfo::field(program.as_fd(), "recursion_misses")

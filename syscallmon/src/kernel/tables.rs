@@ -142,6 +142,8 @@ impl Tables {
     pub(super) fn free(&mut self, run: Run<'_>, retired: &[u32]) -> Result<(), Error> {
         let mut list = Vec::new();
         if !retired.is_empty() {
+            let rows = self.series_index.map(retired.iter().map(|&slot| slot as usize));
+            rows.map_err(|source| Error::Mmap { name: "SERIES_INDEX", source })?;
             let retired: HashSet<u32> = retired.iter().copied().collect();
             for series in 1..self.counts.sizes.series {
                 let key = self.counts.series_key(series as usize);

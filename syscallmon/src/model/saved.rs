@@ -127,6 +127,17 @@ impl Model {
         }
     }
 
+    /// Hands all slots over: all are slots of previous tables.
+    pub fn hand_over_all(&mut self, now: Instant) {
+        let slots: Vec<u32> = self.slots.keys().copied().collect();
+        self.hand_over(&slots, now);
+    }
+
+    /// Forgets births: calls were not counted for some time, so not all calls of any cgroup are known.
+    pub fn forget_all_births(&mut self) {
+        self.births = Arc::default();
+    }
+
     /// Begins with new tables of the kernel, whose remainder begins at 0. Slots remain, because they have other
     /// numbers.
     pub fn begin_again(&mut self) {

@@ -10,7 +10,7 @@ use crate::{
     cgroup::TreeChange,
     clock::monotonic_now,
     fair_share::Tenant,
-    kernel::{self, CgroupChange},
+    kernel::{self, CgroupChange, FirstCallEvent},
     process,
     syscalls::CallTable,
     view::{FirstCalls, RecordedFirstCall},
@@ -21,6 +21,11 @@ impl Sampler {
     /// Applies the events in the ring buffers.
     pub(super) fn take_events(&mut self) {
         let (calls, changes) = self.events.take();
+        self.apply_events(calls, changes);
+    }
+
+    /// Applies these events.
+    pub(super) fn apply_events(&mut self, calls: Vec<FirstCallEvent>, changes: Vec<CgroupChange>) {
         let now = Instant::now();
         for change in changes {
             match &change {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
     time::Duration,
@@ -12,7 +12,8 @@ use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{MapData, ProgramArray},
     programs::{
-        BtfTracePoint, FdLink, Program, ProgramError, ProgramInfo, RawTracePoint, TracePoint, links::PinnedLink,
+        BtfTracePoint, Program, ProgramError, ProgramInfo, RawTracePoint, TracePoint,
+        links::{FdLink, PinnedLink},
     },
 };
 use syscallmon_common::{
@@ -100,8 +101,8 @@ pub(in crate::kernel) struct Dispatchers {
     length: Duration,
     /// Whether the lease had ended.
     pub(super) was_over: bool,
-    /// Dispatchers that this daemon uses.
-    used: Vec<&'static str>,
+    /// Dispatchers that this daemon uses, with descriptors, because later it has no privileges to open them.
+    used: Vec<(&'static str, Option<OwnedFd>)>,
 }
 
 impl Dispatchers {
@@ -148,20 +149,20 @@ impl Dispatchers {
         let map = self.ebpf.map_mut(array).ok_or(Error::Object { name: array })?;
         ProgramArray::try_from(map)?.set(index, program, 0)?;
         self.place(name, place)?;
-        self.used.push(name);
+        let descriptor = ProgramInfo::from_pin(self.pin(PROGRAM, name)).and_then(|info| info.fd());
+        self.used.push((name, descriptor.ok().and_then(|fd| fd.as_fd().try_clone_to_owned().ok())));
         Ok(())
     }
 
     /// Detaches the dispatchers that this daemon does not use: others use them with other options.
     pub(in crate::kernel) fn remove_unused(&self) -> Result<(), Error> {
-        let unused = DISPATCHERS.iter().filter(|(name, _, _)| !self.used.contains(name));
+        let unused = DISPATCHERS.iter().filter(|(name, _, _)| !self.used.iter().any(|(used, _)| used == name));
         unused.into_iter().try_for_each(|(name, _, _)| self.unplace(name))
     }
 
     /// Returns a dispatcher, whose skipped runs the kernel counts.
-    pub(in crate::kernel) fn descriptor(&self, name: &str) -> Option<OwnedFd> {
-        let info = ProgramInfo::from_pin(self.pin(PROGRAM, name)).ok()?;
-        info.fd().ok()?.as_fd().try_clone_to_owned().ok()
+    pub(in crate::kernel) fn descriptor(&self, name: &str) -> Option<BorrowedFd<'_>> {
+        self.used.iter().find(|(used, _)| *used == name)?.1.as_ref().map(AsFd::as_fd)
     }
 
     fn load(&mut self, name: &'static str, place: Place) -> Result<(), Error> {

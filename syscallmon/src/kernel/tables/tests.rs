@@ -120,6 +120,7 @@ impl World {
                 arguments: crate::syscalls::ArgumentClasses::Security,
             },
             hierarchies: CountedHierarchies { cgroup2: true, cgroup2_root: 1, v1: None },
+            pin: None,
         };
         let sizes = Sizes::new(&options, capacity);
         let programs = Programs::new(sizes);
