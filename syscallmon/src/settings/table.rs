@@ -300,7 +300,7 @@ group! {
         directory: PathBuf = flag("pin.directory", "DIR") at(Restart);
         /// How long the programs run without a daemon.
         lease: Duration = flag("pin.lease", "DURATION")
-            default("10m") range("1m", "30days") arg(value_parser = humantime::parse_duration) serde(with = "humantime_serde") at(Restart);
+            default("10m") range("10s", "30days") arg(value_parser = humantime::parse_duration) serde(with = "humantime_serde") at(Restart);
     }
 }
 

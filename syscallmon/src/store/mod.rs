@@ -324,13 +324,3 @@ impl std::fmt::Debug for Disk {
         formatter.debug_struct("Disk").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
-
-/// TEMPORARY until the merge.
-#[derive(Clone, Debug)]
-pub struct SavedTotals {
-    pub generation: u64,
-    pub absorbed: Vec<u64>,
-    pub freed: Vec<crate::snapshot::SlotCounts>,
-    pub model: crate::model::SavedModel,
-}
-pub type TotalsSender = tokio::sync::watch::Sender<Option<(u64, Arc<SavedTotals>)>>;
