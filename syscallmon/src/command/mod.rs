@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod continuation;
 mod daemon;
 mod daemon_flags;
 mod health;

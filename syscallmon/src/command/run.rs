@@ -21,21 +21,21 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigFile, output::print};
+use super::{ConfigFile, continuation::Continuation, output::print};
 use crate::{
     alert::Alerts,
     blocking::{self, FILE_TIMEOUT, START_TIMEOUT, Work},
     cgroup::{Hierarchies, Tree},
     detect::{Baselines, Detector},
     engine::{Beginning, Lasting, SamplerEnd, SamplerThread, Tunables},
-    kernel::{self, EventRings, Kernel, NUMBERS_ONLY, Options, PinOptions, Probe, ProbeStatus, V1Hierarchy},
+    kernel::{self, EventRings, Kernel, NUMBERS_ONLY, Options, Probe, ProbeStatus, V1Hierarchy},
     logging::{self, LogHandle},
     model::{Model, SeriesLayout},
     privileges,
     recording::SampleSender,
     serve::{Site, web_server},
     settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings, log_problems},
-    store::{AlertStore, Earlier, PolicyWatch, Store},
+    store::{AlertStore, Earlier, PolicyWatch, Store, TotalsSaver},
     syscalls::{ArgumentClasses, CallTable},
     view::{FixedFacts, Reload, Requester, View, Views},
     workload::{MetadataCache, WorkloadResolver},
@@ -84,6 +84,8 @@ pub(super) struct Attached {
     policy_files: PolicyFileStamps,
     /// Whether calls of container init are distinguished.
     knows_container_init: bool,
+    /// What lets the next daemon continue, and what saves it; `None` without pinned mode.
+    lasting: Option<(Lasting, TotalsSaver)>,
     pub(super) first: View,
 }
 
@@ -102,15 +104,9 @@ impl Attached {
         tunables: watch::Receiver<Tunables>,
         recording: Option<SampleSender>,
     ) -> anyhow::Result<Sampling> {
-        let Self { kernel, events, tree, resolver, model, detector, policy_files, first, .. } = self;
+        let Self { kernel, events, tree, resolver, model, detector, policy_files, lasting, first, .. } = self;
+        let lasting = lasting.map(|(lasting, _)| lasting);
         let (publish, views) = Views::new(first);
-        let lasting = kernel.pinned_id().map(|_| {
-            Lasting::new(
-                tokio::sync::watch::channel(None).0,
-                (0, Vec::new(), Vec::new()),
-                std::collections::HashMap::new(),
-            )
-        });
         let beginning =
             |events| Beginning { kernel, events, tree, resolver, model, detector, alerts, recording, lasting };
         let (sampler, owner) = SamplerThread::new(events, beginning, publish, tunables)?;
@@ -174,6 +170,7 @@ impl Run {
         attached.detector.take_over(earlier.detection, earlier.saved.into_std());
         let alerts = Alerts::start(&config.alert, &config.node, earlier.delivery, &shutdown, &mut tasks);
         let (calls, knows_container_init) = (Arc::clone(&attached.first.facts.calls), attached.knows_container_init);
+        let mut totals = attached.lasting.as_ref().map(|(_, saver)| saver.clone());
         let (policies, cache) = (Arc::clone(&attached.first.policies), attached.resolver.cache().clone());
         let Sampling { sampler, owner, views, policy_files } =
             attached.into_sampling(alerts.clone(), watched.clone(), None)?;
@@ -187,6 +184,9 @@ impl Run {
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
 
         config.sources.start(&cache, &config.node, &shutdown, &mut tasks);
+        if let Some(totals) = &totals {
+            tasks.spawn(totals.clone().run(owner.clone(), shutdown.clone()));
+        }
         tasks.spawn(store.run(shutdown.clone()));
         tasks.spawn(alert_store.clone().run(owner.clone(), alerts.clone(), shutdown.clone()));
         let (sources, changed) = watch::channel(usable(&config.policies, knows_container_init));
@@ -197,6 +197,9 @@ impl Run {
         let reload = async |config: &mut Config| self.reload(config, &tunables, &set_policies, &log, &owner).await;
         let save = alert_store.save(&owner, &alerts);
         until_stopped(config, reload, (&mut tasks, stop), (sampling, save), (&shutdown, &end)).await?;
+        if let Some(totals) = &mut totals {
+            totals.write().await;
+        }
         tracing::info!("stopped");
         Ok(())
     }
@@ -326,10 +329,12 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
         config.policies.load_at_start().all().context("cannot use the policies")?;
     }
     let calls = CallTable::native();
+    let continuation = Continuation::read(config);
     // No call is counted before.
     let started = (Instant::now(), SystemTime::now());
+    let pin = continuation.as_ref().and_then(|continuation| continuation.pin_options(config));
     let (kernel, events) = Kernel::load(
-        &options(config, &hierarchies),
+        &Options { pin, ..options(config, &hierarchies) },
         &calls.kernel_tables(&config.latency.calls, config.features.arguments),
     )?;
     log_probes(&kernel, config);
@@ -373,8 +378,15 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     detector.knows_arguments(kernel.counts_arguments());
     detector.lacks_policies(!problems.is_empty());
     let resolver = WorkloadResolver::new(cache, config.rules.clone(), config.node.as_str().into());
-    let (tree, model) = (Tree::new(hierarchies.mounts()), Model::new(config.max_series).with_layout(layout));
-    Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, knows_container_init, first })
+    let tree = Tree::new(hierarchies.mounts());
+    let (model, lasting) = match continuation {
+        Some(continuation) => {
+            let (model, lasting, saver) = continuation.begin(config.max_series, layout);
+            (model, Some((lasting, saver)))
+        }
+        None => (Model::new(config.max_series).with_layout(layout), None),
+    };
+    Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, knows_container_init, lasting, first })
 }
 
 fn log_probes(kernel: &Kernel, config: &Config) {
@@ -415,11 +427,7 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
         sys_enter: config.sys_enter,
         features: config.features,
         hierarchies: kernel::CountedHierarchies { cgroup2: hierarchies.cgroup2().is_some(), cgroup2_root, v1 },
-        pin: config.pin.clone().map(|(directory, lease)| PinOptions {
-            directory,
-            lease,
-            calls: Arc::new(CallTable::native()),
-        }),
+        pin: None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! worthless: so it is not synced to the disk. A crash of the daemon leaves the whole old file or the whole new one.
 
 mod document;
+mod saver;
 #[cfg(test)]
 mod tests;
 
@@ -12,9 +13,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::document::{LineError, TotalsFileError};
 #[cfg(fuzzing)]
 pub(super) use self::document::{read, write};
+pub use self::{
+    document::{LineError, TotalsFileError},
+    saver::{TotalsSaver, TotalsSender},
+};
 use super::{StoreError, directory::Directory, file, lines::MAX_BYTES};
 use crate::{
     clock::BootClock,

@@ -134,7 +134,8 @@ pub(super) fn remove_tables(path: &Path) -> Result<(), Error> {
     gone(fs::remove_dir(path), path)
 }
 
-/// Detaches and removes everything that the pinned mode left in a directory. Returns whether there was something.
+/// Detaches and removes everything that the pinned mode left in a directory, and the directory. Returns whether it was
+/// there.
 ///
 /// # Errors
 ///
@@ -149,16 +150,14 @@ pub fn unpin(path: &Path) -> Result<bool, Error> {
     // Links first: nothing runs from then on.
     let mut pins: Vec<String> = names(&dispatch)?.into_iter().filter(ours).collect();
     pins.sort_unstable_by_key(|name| !name.starts_with(super::dispatchers::LINK));
-    let mut is_removed = !pins.is_empty();
     pins.iter().try_for_each(|name| remove(&dispatch.join(name)))?;
     gone(fs::remove_dir(&dispatch), &dispatch)?;
     for (_, tables) in directory.tables()? {
         remove_tables(&tables)?;
-        is_removed = true;
     }
     let tasks = path.join(TASKS);
     TASK_TABLES.iter().try_for_each(|name| remove(&tasks.join(name)))?;
     gone(fs::remove_dir(&tasks), &tasks)?;
     gone(fs::remove_dir(path), path)?;
-    Ok(is_removed)
+    Ok(true)
 }

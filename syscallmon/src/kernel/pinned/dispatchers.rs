@@ -115,7 +115,9 @@ impl Dispatchers {
             }
         }
         let mut loader = EbpfLoader::new();
-        SHARED.iter().for_each(|(name, _)| drop(loader.map_pin_path(name, path.join(name))));
+        for (name, _) in SHARED {
+            loader.map_pin_path(name, path.join(name));
+        }
         let ebpf =
             loader.load(OBJECT).map_err(|error| privileges(&error, "making a map").unwrap_or(Error::Load(error)))?;
         let lease = mapped(&ebpf, LEASE, size_of::<Lease>())?;

@@ -58,7 +58,7 @@ impl PreviousTables {
     pub fn snapshot(&mut self) -> Snapshot {
         let snapshot = self.counts.snapshot();
         match &self.translation {
-            Some(ids) => snapshot.translated(|call| self::translated(ids, call)),
+            Some(ids) => snapshot.translated(|call| translated(ids, call)),
             None => snapshot,
         }
     }
