@@ -55,7 +55,9 @@ impl Lasting {
 
     /// Removes names of cgroups that are gone.
     pub(super) fn forget(&mut self, dead: &[u64]) {
-        dead.iter().for_each(|id| drop(self.names.remove(id)));
+        for id in dead {
+            self.names.remove(id);
+        }
     }
 
     /// Removes slots from a snapshot that were counted completely, and adds the losses of the tables before.

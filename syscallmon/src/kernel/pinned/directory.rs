@@ -47,7 +47,7 @@ impl Directory {
         let error = |source: io::Error| Error::Pin { path: path.to_owned(), source };
         let file = File::open(path).map_err(error)?;
         let kind = statfs(path).map_err(|errno| error(errno.into()))?.f_type;
-        if i64::from(kind) != BPF_FS_MAGIC {
+        if kind != BPF_FS_MAGIC {
             return Err(Error::NoBpfFileSystem { path: path.to_owned() });
         }
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {

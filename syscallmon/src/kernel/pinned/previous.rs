@@ -71,7 +71,9 @@ impl PreviousTables {
             || drain(cgroup_events, events::cgroup_change),
         );
         if let Some(ids) = translation {
-            calls.iter_mut().for_each(|call| call.class = call.class.map(|class| translated(ids, class)));
+            for call in &mut calls {
+                call.class = call.class.map(|class| translated(ids, class));
+            }
         }
         (calls, changes)
     }
