@@ -54,6 +54,8 @@ struct World {
     /// The kernel's running counts by slot. Each new cgroup has a new id.
     slots: HashMap<u32, SlotCounts>,
     remainder: Counts,
+    /// The first class of arguments.
+    first_class: u16,
     next_id: u64,
     named: Vec<u64>,
     /// All counts, and those that have expired.
@@ -103,6 +105,7 @@ impl World {
             now: Instant::now(),
             slots: HashMap::new(),
             remainder: Counts::default(),
+            first_class: u16::try_from(CallTable::x86_64().iter().count()).unwrap(),
             next_id: 0,
             named: Vec::new(),
             truth: 0,
@@ -120,13 +123,13 @@ impl World {
                     *next_id += 1;
                     SlotCounts { slot, cgroup_id: *next_id, counts: Arc::default() }
                 });
-                let call = CallId(FIRST_NAMED + call);
+                let (call, class) = (CallId(FIRST_NAMED + call), CallId(self.first_class + call));
                 Arc::make_mut(&mut of_slot.counts).add(&Counts {
                     calls: [(call, calls)].into_iter().collect(),
                     container_init: [(call, container_init)].into_iter().collect(),
                     errors: [(ErrorKey::Of(call, Errno::new(2)), errors)].into_iter().collect(),
                     denied: [(DeniedKey::Of(call), denied)].into_iter().collect(),
-                    arguments: [(ArgumentKey::Other, errors), (ArgumentKey::Denied(call), denied)]
+                    arguments: [(ArgumentKey::Other, errors), (ArgumentKey::Denied(class), denied)]
                         .into_iter()
                         .collect(),
                     ..Counts::default()

@@ -26,7 +26,9 @@ pub use self::series::{Granularities, Granularity, SeriesLayout};
 pub use self::workloads::ModelView;
 pub use self::{
     delta::Delta,
-    saved::{ModelEdition, SavedModel},
+    saved::{
+        BirthsRecord, ModelEdition, ModelReader, ModelRecord, RecordError, SavedModel, SlotRecord, WorkloadRecord,
+    },
 };
 use crate::{
     fair_share::Tenant,

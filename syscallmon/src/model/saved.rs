@@ -4,12 +4,15 @@
 //! the kernel's counts that they contain. So no call is lost, and none counts twice. A saved model shares its memory
 //! with the model: the sampler only clones pointers, and another thread writes the file.
 
+mod records;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Weak},
     time::Instant,
 };
 
+pub use self::records::{BirthsRecord, ModelReader, ModelRecord, RecordError, SlotRecord, WorkloadRecord};
 use super::{Model, ModelView, SeriesLayout, SlotBaseline, Totals};
 use crate::{
     snapshot::Counts,

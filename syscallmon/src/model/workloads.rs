@@ -17,6 +17,12 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Workloads(Arc<BTreeMap<Workload, Arc<Totals>>>);
 
+impl From<BTreeMap<Workload, Arc<Totals>>> for Workloads {
+    fn from(totals: BTreeMap<Workload, Arc<Totals>>) -> Self {
+        Self(totals.into())
+    }
+}
+
 impl Workloads {
     pub(super) fn get(&self, workload: &Workload) -> Option<&Arc<Totals>> {
         self.0.get(workload)

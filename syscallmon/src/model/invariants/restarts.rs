@@ -1,6 +1,15 @@
 //! Invariants of totals that outlast the daemon.
 
+use std::sync::LazyLock;
+
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::*;
+use crate::{
+    clock::BootClock,
+    model::ModelReader,
+    syscalls::saved::{KnownCalls, SavedCalls},
+};
 
 /// Exceeds the number of every slot.
 const OFFSET: u32 = 1000;
@@ -33,7 +42,7 @@ impl Restarting {
     }
 
     fn restart(&mut self) {
-        let saved = self.model.to_save(self.world.now);
+        let saved = through_records(&self.model.to_save(self.world.now));
         self.model = Model::restored(saved, OFFSET, self.model.most_series, Arc::clone(&self.layout));
         self.offset += OFFSET;
     }
@@ -84,6 +93,25 @@ impl Restarting {
         self.offset = 0;
         (self.before, self.remainder_before) = (self.world.slots.clone(), self.world.remainder.clone());
     }
+}
+
+/// Returns a saved model as the next daemon reads it.
+fn through_records(saved: &SavedModel) -> SavedModel {
+    static CALLS: LazyLock<KnownCalls> = LazyLock::new(|| {
+        let table = CallTable::x86_64();
+        through_json(&SavedCalls::of(&table)).known(&table)
+    });
+    let clock = BootClock::at(saved.at());
+    let mut reader = ModelReader::new(clock, CALLS.clone());
+    reader.model(&through_json(&saved.record(clock))).unwrap();
+    saved.workloads(clock).for_each(|workload| reader.workload(through_json(&workload)).unwrap());
+    saved.slots().for_each(|slot| reader.slot(through_json(&slot)).unwrap());
+    saved.births(clock).for_each(|births| reader.births(&through_json(&births)).unwrap());
+    reader.finish()
+}
+
+fn through_json<T: Serialize + DeserializeOwned>(record: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(record).unwrap()).unwrap()
 }
 
 /// Returns the counts of each workload with counts.

@@ -68,10 +68,6 @@ fn slots_that_outlast_two_restarts_are_handed_over() {
 #[test]
 fn metadata_after_a_handover_are_those_of_the_next_slot() {
     let (mut model, now) = (model(), Instant::now());
-    let metadata = |image: &str| {
-        let metadata = Labels::new([(Label::Container, "web".into()), (Label::Image, image.into())]);
-        ResolvedWorkload { workload: web().workload, metadata }
-    };
     model.apply(&snapshot(&[(7, &[(A, 5)])]), now, |_| Some(metadata("old")));
     let mut model = restarted(&model);
     model.hand_over(&[OFFSET + 7], now);
