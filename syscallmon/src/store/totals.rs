@@ -1,7 +1,7 @@
 //! Keeps totals on disk while the kernel counts without a daemon, in one file below the state directory.
 //!
-//! The next daemon of the same boot continues with the file. After a boot, the kernel's tables are gone, and the file is
-//! worthless: so it is not synced to the disk. A crash of the daemon leaves the whole old file or the whole new one.
+//! The next daemon of the same boot continues with the file. After a boot, the kernel's tables are gone, and the file
+//! is worthless: so it is not synced to the disk. A crash of the daemon leaves the whole old file or the whole new one.
 
 mod document;
 #[cfg(test)]
