@@ -3,7 +3,7 @@
 //! The next daemon of the same boot continues with the file. After a boot, the kernel's tables are gone, and the file
 //! is worthless: so it is not synced to the disk. A crash of the daemon leaves the whole old file or the whole new one.
 
-mod document;
+pub(super) mod document;
 #[cfg(test)]
 mod tests;
 
@@ -13,8 +13,6 @@ use std::{
 };
 
 pub use self::document::{LineError, TotalsFileError};
-#[cfg(fuzzing)]
-pub(super) use self::document::{read, write};
 use super::{StoreError, directory::Directory, file, lines::MAX_BYTES};
 use crate::{
     clock::BootClock,
