@@ -31,13 +31,13 @@ pub fn written(earlier: &Earlier) -> Vec<u8> {
 /// Returns the totals of a file; `None` if it cannot be used.
 #[must_use]
 pub fn read_totals(file: &[u8]) -> Option<SavedTotals> {
-    totals::read(file, &CALLS, (BOOT, *CLOCK)).ok()
+    totals::document::read(file, &CALLS, (BOOT, *CLOCK)).ok()
 }
 
 /// Returns the file with these totals.
 #[must_use]
 pub fn written_totals(totals: &SavedTotals) -> Vec<u8> {
     let mut file = Vec::new();
-    totals::write(&mut file, totals, &CALLS, (BOOT, *CLOCK)).expect("a small file is in memory");
+    totals::document::write(&mut file, totals, &CALLS, (BOOT, *CLOCK)).expect("a small file is in memory");
     file
 }

@@ -25,10 +25,7 @@ impl<'a, W: Write> LineWriter<'a, W> {
 
     /// Writes a line. Returns `false`, and writes nothing, if the line is too long or has no room.
     pub(super) fn write(&mut self, line: &impl Serialize) -> io::Result<bool> {
-        self.text.clear();
-        serde_json::to_writer(&mut self.text, line)?;
-        self.text.push(b'\n');
-        // The last line has room in any case.
+        self.set_text(line)?;
         let end = self.bytes + self.text.len() as u64;
         if self.text.len() > MAX_LINE || end > MAX_BYTES - MAX_LINE as u64 {
             return Ok(false);
@@ -38,9 +35,17 @@ impl<'a, W: Write> LineWriter<'a, W> {
         Ok(true)
     }
 
-    /// Returns the number of lines so far.
-    pub(super) fn lines(&self) -> u64 {
-        self.lines
+    /// Writes the last line, which gets the number of the others. It is short, and has room in any case.
+    pub(super) fn end<T: Serialize>(mut self, last: impl FnOnce(u64) -> T) -> io::Result<()> {
+        self.set_text(&last(self.lines))?;
+        self.file.write_all(&self.text)
+    }
+
+    fn set_text(&mut self, line: &impl Serialize) -> io::Result<()> {
+        self.text.clear();
+        serde_json::to_writer(&mut self.text, line)?;
+        self.text.push(b'\n');
+        Ok(())
     }
 }
 
@@ -70,5 +75,26 @@ impl<R: Read> LineReader<R> {
     /// Returns the number of the last line.
     pub(super) fn line(&self) -> u64 {
         self.lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_file_has_its_last_line() {
+        let mut file = Vec::new();
+        let mut writer = LineWriter::new(&mut file);
+        // With two quotes and the end of the line.
+        let line = "a".repeat(MAX_LINE - 3);
+        let lines = MAX_BYTES / MAX_LINE as u64 - 1;
+        for _ in 0..lines {
+            assert!(writer.write(&line).unwrap());
+        }
+        assert!(!writer.write(&"").unwrap(), "it is full");
+        writer.end(|lines| lines).unwrap();
+        assert!(file.ends_with(format!("\n{lines}\n").as_bytes()) && file.len() as u64 <= MAX_BYTES);
+        assert!(!LineWriter::new(&mut file).write(&"a".repeat(MAX_LINE)).unwrap(), "it is too long");
     }
 }

@@ -1,9 +1,9 @@
 //! Keeps totals on disk while the kernel counts without a daemon, in one file below the state directory.
 //!
-//! The next daemon of the same boot continues with the file. After a boot, the kernel's tables are gone, and the file is
-//! worthless: so it is not synced to the disk. A crash of the daemon leaves the whole old file or the whole new one.
+//! The next daemon of the same boot continues with the file. After a boot, the kernel's tables are gone, and the file
+//! is worthless: so it is not synced to the disk. A crash of the daemon leaves the whole old file or the whole new one.
 
-mod document;
+pub(super) mod document;
 mod saver;
 #[cfg(test)]
 mod tests;
@@ -13,8 +13,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-#[cfg(fuzzing)]
-pub(super) use self::document::{read, write};
 pub use self::{
     document::{LineError, TotalsFileError},
     saver::{TotalsSaver, TotalsSender},

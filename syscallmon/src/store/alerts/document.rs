@@ -116,8 +116,7 @@ pub(in crate::store) fn write(file: &mut impl Write, state: &LastingState, boot:
     if omitted > 0 {
         tracing::warn!(records = omitted, "alerts are too many or too long for the file: a restart forgets some");
     }
-    let lines = writer.lines();
-    writer.write(&Line::End { lines }).map(drop)
+    writer.end(|lines| Line::End { lines })
 }
 
 /// Reads the file. A record that this version does not know is skipped.

@@ -131,8 +131,7 @@ pub(in crate::store) fn write(
         if has_room { Ok(()) } else { Err(io::Error::other(format!("totals exceed {MAX_BYTES} bytes"))) }
     };
     head.into_iter().chain(workloads).chain(slots).chain(births).chain(freed).try_for_each(&mut write)?;
-    let lines = writer.lines();
-    writer.write(&Line::End { lines }).map(drop)
+    writer.end(|lines| Line::End { lines })
 }
 
 /// Reads the file in this boot.
