@@ -8,8 +8,9 @@ use crate::{
     kernel::PinOptions,
     model::{Model, SeriesLayout},
     settings::Config,
-    store::{SavedTotals, TotalsFile, TotalsSaver},
+    store::{TotalsFile, TotalsSaver},
     syscalls::CallTable,
+    view::SavedTotals,
 };
 
 /// The file of totals, and what the daemon before saved in it.
@@ -54,16 +55,22 @@ impl Continuation {
         Some(PinOptions { directory, lease, calls: Arc::clone(&self.calls) })
     }
 
-    /// Returns the totals to begin with, what the sampler needs, and what saves its totals.
-    pub(super) fn begin(self, most_series: usize, layout: Arc<SeriesLayout>) -> (Model, Lasting, TotalsSaver) {
-        let (saver, totals) = TotalsSaver::new(self.file, self.calls);
-        let (known, model) = match self.saved {
+    /// Returns the totals to begin with, and in pinned mode what the sampler needs and what saves its totals.
+    pub(super) fn begin(
+        continuation: Option<Self>,
+        most_series: usize,
+        layout: Arc<SeriesLayout>,
+    ) -> (Model, Option<(Lasting, TotalsSaver)>) {
+        let new = |layout| Model::new(most_series).with_layout(layout);
+        let Some(Self { file, saved, calls }) = continuation else { return (new(layout), None) };
+        let (saver, totals) = TotalsSaver::new(file, calls);
+        let (known, model) = match saved {
             Some(SavedTotals { generation, absorbed, freed, model }) => {
                 ((generation, absorbed, freed), Model::restored(model, SLOT_OFFSET, most_series, layout))
             }
-            None => (Default::default(), Model::new(most_series).with_layout(layout)),
+            None => (Default::default(), new(layout)),
         };
         let names = model.names();
-        (model, Lasting::new(totals, known, names), saver)
+        (model, Some((Lasting::new(totals, known, names), saver)))
     }
 }

@@ -13,6 +13,7 @@ mod profile;
 mod record;
 mod replay;
 mod run;
+mod stop;
 mod top;
 mod unpin;
 

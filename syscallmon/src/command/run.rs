@@ -15,13 +15,13 @@ use clap::Args;
 use exporter_web::{Limits, Server};
 use syscallmon_common::ROOT_CGROUP_ID;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigFile, continuation::Continuation, output::print};
+use super::{ConfigFile, continuation::Continuation, output::print, stop::StopSignals};
 use crate::{
     alert::Alerts,
     blocking::{self, FILE_TIMEOUT, START_TIMEOUT, Work},
@@ -125,7 +125,8 @@ impl Run {
         let server = server(config.web_config_file.clone(), limits)?;
         // Before calls are counted, because a slow disk must not delay the first reading.
         let alerts = (!self.once).then(|| AlertStore::open(&config.state_directory, &config.procfs, &config.node));
-        let attached = attach(&config)?;
+        let continuation = if self.once { None } else { Continuation::read(&config) };
+        let attached = attach(&config, continuation)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -278,30 +279,6 @@ async fn until_stopped(
     }
 }
 
-/// The signals that end the daemon.
-pub(super) struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    /// Handles them from now on, with or without a runtime. An early signal is kept for the runtime.
-    pub(super) fn new() -> io::Result<Self> {
-        // This only registers them, and starts no thread.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let _guard = runtime.enter();
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for one of them. Returns its name.
-    pub(super) async fn received(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
-
 /// Binds every address, before anything is attached and while privileges for low ports are there.
 pub(super) fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListener>> {
     let bind = |address: &ListenAddress| {
@@ -318,8 +295,9 @@ pub(super) fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListene
 pub(super) const PART_OF_HIERARCHY: &str = "existing cgroups outside this part have no name; in a container, \
     mount the host's /sys/fs/cgroup and set --path.cgroupfs to it";
 
-/// Loads and attaches the programs, and then drops privileges. Single-threaded, because capabilities belong to threads.
-pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
+/// Loads and attaches the programs, pinned if there is a continuation, and then drops privileges. Single-threaded,
+/// because capabilities belong to threads.
+pub(super) fn attach(config: &Config, continuation: Option<Continuation>) -> anyhow::Result<Attached> {
     let hierarchies = Hierarchies::find(&config.procfs, config.cgroupfs.as_deref(), config.hierarchy)?;
     tracing::info!(counted_by = %hierarchies.set(), mounted = %hierarchies, "found cgroups");
     if !hierarchies.are_whole() {
@@ -329,7 +307,6 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
         config.policies.load_at_start().all().context("cannot use the policies")?;
     }
     let calls = CallTable::native();
-    let continuation = Continuation::read(config);
     // No call is counted before.
     let started = (Instant::now(), SystemTime::now());
     let pin = continuation.as_ref().and_then(|continuation| continuation.pin_options(config));
@@ -338,13 +315,7 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
         &calls.kernel_tables(&config.latency.calls, config.features.arguments),
     )?;
     log_probes(&kernel, config);
-    let is_container_init = |status: &ProbeStatus| status.probe == Probe::ContainerInit && status.is_up();
-    let knows_container_init = kernel.probes().iter().any(is_container_init);
-    if !knows_container_init && config.policies.built_in {
-        tracing::warn!(
-            "the policy runtime-default is not in force, because calls of container init cannot be separated from calls of the container's program"
-        );
-    }
+    let knows_container_init = knows_container_init(&kernel, config);
     let loaded = usable(&config.policies, knows_container_init).load_at_start();
     let LoadedPolicies { policies, problems, files: policy_files } = loaded;
     log_problems(&problems);
@@ -379,14 +350,20 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     detector.lacks_policies(!problems.is_empty());
     let resolver = WorkloadResolver::new(cache, config.rules.clone(), config.node.as_str().into());
     let tree = Tree::new(hierarchies.mounts());
-    let (model, lasting) = match continuation {
-        Some(continuation) => {
-            let (model, lasting, saver) = continuation.begin(config.max_series, layout);
-            (model, Some((lasting, saver)))
-        }
-        None => (Model::new(config.max_series).with_layout(layout), None),
-    };
+    let (model, lasting) = Continuation::begin(continuation, config.max_series, layout);
     Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, knows_container_init, lasting, first })
+}
+
+/// Whether calls of container init are distinguished. Warns if the built-in policy needs that.
+fn knows_container_init(kernel: &Kernel, config: &Config) -> bool {
+    let is_container_init = |status: &ProbeStatus| status.probe == Probe::ContainerInit && status.is_up();
+    let is_known = kernel.probes().iter().any(is_container_init);
+    if !is_known && config.policies.built_in {
+        tracing::warn!(
+            "the policy runtime-default is not in force, because calls of container init cannot be separated from calls of the container's program"
+        );
+    }
+    is_known
 }
 
 fn log_probes(kernel: &Kernel, config: &Config) {

@@ -2,8 +2,12 @@
 
 use std::sync::LazyLock;
 
-use super::{Earlier, SavedTotals, alerts::document, totals};
-use crate::{clock::BootClock, syscalls::CallTable, view::LastingState};
+use super::{Earlier, alerts::document, totals};
+use crate::{
+    clock::BootClock,
+    syscalls::CallTable,
+    view::{LastingState, SavedTotals},
+};
 
 /// Identifies the boot in files of the targets.
 const BOOT: &str = "boot";

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     alerts::{AlertStore, Earlier},
     policy_watch::PolicyWatch,
-    totals::{LineError, SavedTotals, TotalsError, TotalsFile, TotalsFileError, TotalsSaver, TotalsSender},
+    totals::{LineError, TotalsError, TotalsFile, TotalsFileError, TotalsSaver},
 };
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},

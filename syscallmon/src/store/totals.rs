@@ -15,34 +15,14 @@ use std::{
 
 pub use self::{
     document::{LineError, TotalsFileError},
-    saver::{TotalsSaver, TotalsSender},
+    saver::TotalsSaver,
 };
 use super::{StoreError, directory::Directory, file, lines::MAX_BYTES};
-use crate::{
-    clock::BootClock,
-    files::FileStamp,
-    model::{ModelEdition, SavedModel},
-    snapshot::SlotCounts,
-    syscalls::CallTable,
-};
+use crate::{clock::BootClock, files::FileStamp, model::ModelEdition, syscalls::CallTable, view::SavedTotals};
 
 /// Name of the directory, and of the file in it.
 const DIRECTORY: &str = "totals";
 const FILE: &str = "state.jsonl";
-
-/// What outlasts the daemon.
-#[derive(Clone, Debug)]
-pub struct SavedTotals {
-    /// The generation of the kernel's tables that the slots of `model` belong to.
-    pub generation: u64,
-    /// Earlier generations. The totals contain all of their counts.
-    pub absorbed: Vec<u64>,
-    /// Slots of `generation` that the totals contain completely, with their last counts. The kernel may not have given
-    /// them back yet.
-    pub freed: Vec<SlotCounts>,
-    /// The totals.
-    pub model: SavedModel,
-}
 
 /// Identifies saved totals without their memory.
 #[derive(Debug, PartialEq)]

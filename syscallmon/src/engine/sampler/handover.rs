@@ -10,7 +10,7 @@ use super::Sampler;
 use crate::{
     kernel::PreviousTables,
     snapshot::{Losses, SlotCounts, Snapshot},
-    store::{SavedTotals, TotalsSender},
+    view::{SavedTotals, TotalsSender},
     workload::ResolvedWorkload,
 };
 

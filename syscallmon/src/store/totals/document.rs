@@ -12,13 +12,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::SavedTotals;
 use crate::{
     clock::BootClock,
     model::{BirthsRecord, ModelReader, ModelRecord, RecordError, SlotRecord, WorkloadRecord},
     snapshot::{SavedCounts, SlotCounts},
     store::lines::{LineReader, LineWriter, MAX_BYTES},
     syscalls::{CallTable, saved::SavedCalls},
+    view::SavedTotals,
 };
 
 /// Version of the file. It changes when an older daemon would misread a newer file, or the reverse.

@@ -5,18 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{SavedTotals, TotalsFile};
+use super::TotalsFile;
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     syscalls::CallTable,
-    view::Requester,
+    view::{NewestTotals, Requester, TotalsSender},
 };
-
-/// The newest totals, with their number.
-type NewestTotals = Option<(u64, Arc<SavedTotals>)>;
-
-/// Receives the totals after each snapshot.
-pub type TotalsSender = watch::Sender<NewestTotals>;
 
 /// Writes totals. A slow disk delays nothing but the end of slots: totals that come meanwhile replace each other.
 #[derive(Clone, Debug)]

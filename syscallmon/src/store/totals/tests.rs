@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error_report::chain,
     model::Model,
-    snapshot::{Counts, Durations, ErrorKey, Snapshot},
+    snapshot::{Counts, Durations, ErrorKey, SlotCounts, Snapshot},
     syscalls::{CallId, Errno},
     workload::{Label, Labels, ResolvedWorkload, Workload},
 };
