@@ -9,8 +9,8 @@ use crate::kernel;
 
 /// Detach and remove the programs and tables that a daemon with --pin.directory left.
 ///
-/// Counting ends, and so do the counts that no daemon has read. Refuses while a daemon runs with this directory. Removes
-/// nothing that syscallmon did not make.
+/// Counting ends, and counts that no daemon has read are lost. Refuses while a daemon runs with this directory, and
+/// removes nothing that syscallmon did not make.
 #[derive(Debug, Args)]
 pub(super) struct Unpin {
     /// The directory of the daemon.

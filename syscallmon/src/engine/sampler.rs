@@ -9,6 +9,7 @@ mod alive;
 mod events;
 mod handover;
 mod idle;
+mod naming;
 mod paths;
 mod record;
 mod slots;
@@ -16,7 +17,6 @@ mod thread;
 
 use std::{
     cell::{OnceCell, RefCell},
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{alive::Alive, events::name_first_calls, idle::serve_idle, record::Recorder};
+use self::{alive::Alive, idle::serve_idle, record::Recorder};
 pub use self::{
     handover::{Lasting, SLOT_OFFSET},
     thread::{SamplerEnd, SamplerThread},
@@ -42,7 +42,7 @@ use crate::{
     cgroup::Tree,
     detect::Detector,
     kernel::{EventStreams, Kernel, Probe},
-    model::{Delta, Model, Totals},
+    model::{Model, Totals},
     recording::SampleSender,
     snapshot::{Counts, Snapshot},
     view::{FirstCalls, LastingState, Request, Requester, Requests, SnapshotInfo, View},
@@ -385,26 +385,6 @@ impl Sampler {
         self.resolver.policies_use_owner(self.detector.uses_owner());
     }
 
-    /// Applies new names to workloads and to their first calls. Detection judges calls by these names.
-    fn apply_names(&mut self, now: Instant) -> Vec<Delta> {
-        self.resolver.refresh();
-        // After a rename, not all calls of the new workload are known.
-        let renamed = self.resolver.take_renamed();
-        self.model.forget_births(&renamed);
-        self.resolver.check_node();
-        let named = newly_named(&self.model, &self.resolver);
-        let mut deltas = Vec::new();
-        if !named.is_empty() {
-            self.resolver.set(&named);
-            self.detector.renamed(&named);
-            deltas = self.model.rename(&named, now);
-        }
-        self.detector.name_taken_over(&self.resolver);
-        let called = name_first_calls(&mut self.first_calls, &self.resolver);
-        self.recorder.renamed(&renamed, named, called);
-        deltas
-    }
-
     /// Exports workloads that have waited too long for their names.
     fn release(&mut self, after: Duration) {
         let deltas = self.model.release(Instant::now(), after);
@@ -441,13 +421,6 @@ impl Sampler {
         self.publisher.sampled(info, taken, &self.model);
         self.publish();
     }
-}
-
-/// Renames workloads whose awaited name is known now.
-fn newly_named(model: &Model, resolver: &WorkloadResolver) -> HashMap<Workload, ResolvedWorkload> {
-    let named =
-        model.unresolved().map(|identity| (Workload::Unresolved(Arc::clone(identity)), resolver.of_identity(identity)));
-    named.filter(|(_, named)| !matches!(named.workload, Workload::Unresolved(_))).collect()
 }
 
 /// Ticks at once, and then at each interval. Skips late ticks.

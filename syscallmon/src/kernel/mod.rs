@@ -1,7 +1,7 @@
 //! Loads, attaches and reads the eBPF programs. The only module that uses aya.
 //!
-//! It knows no names of cgroups, and nothing of Prometheus. [`Kernel`] detaches everything when it is dropped, except in
-//! [pinned mode](pinned).
+//! It knows no names of cgroups, and nothing of Prometheus. [`Kernel`] detaches everything when it is dropped, except
+//! in [pinned mode](pinned).
 
 mod attachments;
 mod btf;
@@ -370,30 +370,6 @@ impl Kernel {
     #[must_use]
     pub fn is_accessible(&self) -> bool {
         self.tables.is_accessible(&|| reclaim::run(&self.ebpf))
-    }
-
-    /// Returns the id of the pinned tables; `None` without pinned mode.
-    #[must_use]
-    pub fn pinned_id(&self) -> Option<u64> {
-        self.pins.as_ref().map(|pins| pins.id)
-    }
-
-    /// Whether the lease of pinned programs had ended before this daemon came, so calls are missing.
-    #[must_use]
-    pub fn has_gap(&self) -> bool {
-        self.pins.as_ref().is_some_and(|pins| pins.has_gap)
-    }
-
-    /// Returns the tables of the daemons before, the oldest first.
-    pub fn take_previous(&mut self) -> Vec<PreviousTables> {
-        self.pins.as_mut().map(Pins::take_previous).unwrap_or_default()
-    }
-
-    /// Lets pinned programs run for the time of a lease from now on.
-    pub fn renew_lease(&self) {
-        if let Some(pins) = &self.pins {
-            pins.dispatchers.renew_lease();
-        }
     }
 
     /// Returns how often the kernel skipped a program; `None` before Linux 5.12, which does not report it.

@@ -26,7 +26,7 @@ use self::{
     directory::{Directory, TABLES, TASK_TABLES, TASKS},
 };
 pub use self::{directory::unpin, previous::PreviousTables};
-use super::{Error, sizes::Sizes, tables::COUNT_TABLES};
+use super::{Error, Kernel, sizes::Sizes, tables::COUNT_TABLES};
 use crate::{clock::monotonic_now, syscalls::CallTable};
 
 /// Options of the pinned mode.
@@ -120,5 +120,31 @@ impl Pins {
     /// Returns the tables of the daemons before. Their counts are final from now on.
     pub(super) fn take_previous(&mut self) -> Vec<PreviousTables> {
         std::mem::take(&mut self.previous)
+    }
+}
+
+impl Kernel {
+    /// Returns the id of the pinned tables; `None` without pinned mode.
+    #[must_use]
+    pub fn pinned_id(&self) -> Option<u64> {
+        self.pins.as_ref().map(|pins| pins.id)
+    }
+
+    /// Whether the lease of pinned programs had ended before this daemon came, so calls are missing.
+    #[must_use]
+    pub fn has_gap(&self) -> bool {
+        self.pins.as_ref().is_some_and(|pins| pins.has_gap)
+    }
+
+    /// Returns the tables of the daemons before, the oldest first.
+    pub fn take_previous(&mut self) -> Vec<PreviousTables> {
+        self.pins.as_mut().map(Pins::take_previous).unwrap_or_default()
+    }
+
+    /// Lets pinned programs run for the time of a lease from now on.
+    pub fn renew_lease(&self) {
+        if let Some(pins) = &self.pins {
+            pins.dispatchers.renew_lease();
+        }
     }
 }
