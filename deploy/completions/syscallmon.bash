@@ -2624,7 +2624,7 @@ _syscallmon() {
                     return 0
                     ;;
                 --sort)
-                    COMPREPLY=($(compgen -W "rate history error-rate denied-rate calls errors denied io-uring name" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "rate history error-rate denied-rate calls errors denied io-uring incidents name" -- "${cur}"))
                     return 0
                     ;;
                 --filter)
@@ -2632,7 +2632,7 @@ _syscallmon() {
                     return 0
                     ;;
                 --columns)
-                    COMPREPLY=($(compgen -W "rate history error-rate denied-rate calls errors denied io-uring name" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "rate history error-rate denied-rate calls errors denied io-uring incidents name" -- "${cur}"))
                     return 0
                     ;;
                 --output)
