@@ -63,7 +63,8 @@ fn run_by(runtime: &Path, (way, cgroup, copy): (&str, &Path, &str), program: &[&
 }
 
 /// The ways of runtimes to get into a cgroup, and to execute a copy of themselves there.
-const WAYS: [(&str, &str); 8] = [
+const WAYS: [(&str, &str); 9] = [
+    ("enters", "none"),
     ("moves", "none"),
     ("moves", "same"),
     ("moves", "memory"),
@@ -107,15 +108,6 @@ fn threads_that_a_runtime_moves_are_the_runtime_s_before_the_kernel_reports_the_
     let scrape = daemon.settled_scrape();
     assert!(scrape.calls(&cgroup.label(), "getsid") > 0, "threads called after a move");
     assert_eq!(scrape.calls(&cgroup.label(), "umask"), UMASKS * MOVES as u64);
-}
-
-#[test]
-fn a_child_that_enters_a_cgroup_itself_is_moved_by_no_runtime() {
-    let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("enters"));
-    run_by_runtime("enters", cgroup.path(), "none", &KnownCalls::binary().display().to_string());
-    let first = first_calls(&daemon, &cgroup.label());
-    let umask = find(&first, "umask").unwrap_or_else(|| panic!("{first:?}"));
-    assert_eq!(umask.comm, "known_runtime");
 }
 
 #[test]
