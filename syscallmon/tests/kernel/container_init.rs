@@ -209,15 +209,23 @@ fn an_executable_that_is_gone_is_marked() {
 const MOVES_A_CHILD: &str = r#"(read -r _; umask 077) < <(until grep -q . "$1/cgroup.procs"; do :; done; echo) &
     echo $! >"$1/cgroup.procs"; wait"#;
 
+/// A shell whose child enters the cgroup `$1` itself, and then calls `umask`.
+const CHILD_ENTERS: &str = r#"(echo 0 >"$1/cgroup.procs"; umask 077) & wait"#;
+
 /// Enters a cgroup, then moves a child into another cgroup of the same test.
 fn moves_a_child(cgroup: &TestCgroup, from: &str, to: &str, prefix: &[&str]) {
+    has_child(MOVES_A_CHILD, cgroup, (from, to), prefix);
+}
+
+/// Enters a cgroup, then runs a script that has a child in another cgroup of the same test.
+fn has_child(script: &str, cgroup: &TestCgroup, (from, to): (&str, &str), prefix: &[&str]) {
     let [from, to] = [from, to].map(|name| cgroup.path().join(name));
     fs::create_dir_all(&from).unwrap();
     fs::create_dir_all(&to).unwrap();
     let enter = r#"echo 0 >"$1/cgroup.procs"; shift; exec "$@""#;
     let mut command = Command::new("bash");
     command.args(["-c", enter, "bash"]).arg(from).args(prefix);
-    let status = command.args(["bash", "-c", MOVES_A_CHILD, "bash"]).arg(to).status().unwrap();
+    let status = command.args(["bash", "-c", script, "bash"]).arg(to).status().unwrap();
     assert!(status.success());
 }
 
@@ -254,6 +262,25 @@ fn a_process_of_a_cgroup_cannot_hide_below_it() {
     let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("below"));
     moves_a_child(&cgroup, "", "inner", &[]);
     assert!(is_seen(&daemon, &cgroup, "inner"));
+}
+
+#[test]
+fn a_child_that_enters_a_cgroup_itself_hides_in_none_that_its_parent_cannot_fill() {
+    let daemon = Daemon::start(&NAMELESS);
+    let [unit, container] = ["web.service", ID].map(|name| [format!("{name}/a"), format!("{name}/b")]);
+    let no_privileges = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"];
+    let places: [(&str, &str, &str, &[&str]); 5] = [
+        (&unit[0], &unit[1], "web.service", &[]),
+        (&container[0], &container[1], ID, &[]),
+        ("", "inner", "inner", &[]),
+        ("beside", "inner", "inner", &["unshare", "--pid", "--fork"]),
+        ("beside", "inner", "inner", &no_privileges),
+    ];
+    for (from, to, workload, prefix) in places {
+        let cgroup = TestCgroup::new("entered");
+        has_child(CHILD_ENTERS, &cgroup, (from, to), prefix);
+        assert!(is_seen(&daemon, &cgroup, workload), "{from} {to} {prefix:?}");
+    }
 }
 
 #[test]
