@@ -33,7 +33,7 @@ const SUITES: [Suite; 3] = [Suite::Bookworm, Suite::Trixie, Suite::Sid];
 const DOCUMENT: &str = "docs/kernels-and-runtimes.md";
 const MARK: &str = "runtimes";
 /// Cells that are checked at the same time. Most of the time they wait for the daemon's next poll.
-const JOBS: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
+const JOBS: NonZeroUsize = NonZeroUsize::new(6).expect("not zero");
 
 /// Checks all suites. With `write`, puts the table into the document.
 ///

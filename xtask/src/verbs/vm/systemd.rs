@@ -233,6 +233,14 @@ mod tests {
     }
 
     #[test]
+    fn guide_has_the_policy_of_machines() {
+        let guide = fs::read_to_string(workspace::root().join("docs/install.md")).unwrap();
+        let policy = MACHINES.policy.unwrap();
+        let allowed = policy.lines().find(|line| line.contains("allow:")).unwrap();
+        assert!(guide.lines().any(|line| line.trim() == allowed.trim()), "{allowed}");
+    }
+
+    #[test]
     fn table_has_the_rows_that_were_printed() {
         assert_eq!(table("x | y\n@pass a\n@| a | b |\r\n@|---|---|\r\n@end\n"), "| a | b |\n|---|---|\n");
     }
