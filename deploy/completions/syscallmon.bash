@@ -2668,7 +2668,7 @@ _syscallmon() {
                     return 0
                     ;;
                 --sort)
-                    COMPREPLY=($(compgen -W "rate history error-rate denied-rate calls errors denied io-uring name" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "rate history error-rate denied-rate calls errors denied io-uring incidents name" -- "${cur}"))
                     return 0
                     ;;
                 --filter)
@@ -2676,7 +2676,7 @@ _syscallmon() {
                     return 0
                     ;;
                 --columns)
-                    COMPREPLY=($(compgen -W "rate history error-rate denied-rate calls errors denied io-uring name" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "rate history error-rate denied-rate calls errors denied io-uring incidents name" -- "${cur}"))
                     return 0
                     ;;
                 --output)

@@ -599,6 +599,7 @@ calls\t'All calls'
 errors\t'All calls that failed'
 denied\t'All calls that seccomp denied'
 io-uring\t'All operations of `io_uring`'
+incidents\t'Incidents: unexpected calls by process tree'
 name\t'Namespace, pod and container, or the cgroup'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l filter -d 'Show only workloads with these words in their name, image or owner' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l columns -d 'Columns to show, in this order. By default: rate, history, error-rate, denied-rate, calls, errors, name' -r -f -a "rate\t'Calls per second'
@@ -609,6 +610,7 @@ calls\t'All calls'
 errors\t'All calls that failed'
 denied\t'All calls that seccomp denied'
 io-uring\t'All operations of `io_uring`'
+incidents\t'Incidents: unexpected calls by process tree'
 name\t'Namespace, pod and container, or the cgroup'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l output -d 'Print samples to stdout instead of drawing a screen' -r -f -a "table\t'The list as on the screen'
 json\t'A line of JSON for each sample'

@@ -5,8 +5,8 @@
 //! but they are not the container's: they would look like an attack.
 //!
 //! A process is in container init when a runtime places it into the cgroup while it still runs the runtime's own
-//! program (see [`crate::runtime`] for possible runtimes). Its children are too, until they execute a program. What
-//! real runtimes do (runc 1.1.5, 1.1.15 and 1.3.6, crun 1.21 and 1.28):
+//! program (see [`crate::runtime`] for possible runtimes), or when its child enters the cgroup itself. Its children are
+//! too, until they execute a program. What real runtimes do (runc 1.1.5, 1.1.15 and 1.3.6, crun 1.21 and 1.28):
 //!
 //! - runc 1.1 starts `/proc/self/exe init` outside and moves it in. That process executes itself again, from a bind
 //!   mount of the same file or from a sealed memfd of the same length. runc 1.2 and later seal the file first (an
@@ -14,6 +14,7 @@
 //!   the process is in the container's namespaces before the move.
 //! - crun seals itself first, and then clones in new namespaces, directly into the cgroup or followed by a move.
 //! - With the systemd cgroup driver, systemd moves the process, which is a child of the runtime.
+//! - youki 0.7 forks, and its child moves itself and clones once more.
 //! - systemd itself clones into the cgroup of a unit, or moves its child there. From version 255 on, the child executes
 //!   `systemd-executor`, which prepares the unit (mounts, namespaces, filters) and executes the unit's program.
 //!
@@ -105,17 +106,17 @@ pub fn moved(cgroup: *const u8, task: *const u8) {
         return;
     }
     let mover = ProbeReadTask::current().address() as *const u8;
-    // systemd moves the runtime's child.
-    let (runs_mover, parent) = (runs_program_of(task, mover), field(task, OFFSET_TASK_REAL_PARENT.load()));
+    // systemd moves the runtime's child, and youki's child moves itself.
+    let is_mover = (bpf_get_current_pid_tgid() >> 32) as u32 == tgid;
+    let (runs_mover, parent) = (!is_mover && runs_program_of(task, mover), field(task, OFFSET_TASK_REAL_PARENT.load()));
     let runtime = if runs_mover { mover } else { parent.unwrap_or(mover) };
-    if (bpf_get_current_pid_tgid() >> 32) as u32 != tgid
-        && administers_host(mover)
+    if administers_host(mover)
         && (runs_mover || administers_host(runtime) && runs_program_of(task, runtime))
         && is_outside(runtime, cgroup)
     {
         begins(tgid, runtime);
     } else if is_like_moved_by_parent(task as u64) != 0 {
-        // Such as a child that enters a cgroup itself.
+        // Such as a child that a process in a container has moved.
         ended(tgid);
     }
 }

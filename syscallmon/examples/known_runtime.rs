@@ -2,7 +2,7 @@
 //! known calls there, runs a hook, and executes a program. Not part of the product.
 //!
 //! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`. `WAY` is `moves` (as runc), `moves-threads` (as runc for
-//! `exec`: threads of the child make calls meanwhile), `enters` (no runtime does: the child moves itself), `asks`
+//! `exec`: threads of the child make calls meanwhile), `enters` (as youki: the child moves itself), `asks`
 //! (another process moves the child, as systemd does), `spawns` (as newer runtimes for `exec`), `clones` (as crun,
 //! directly in a new mount namespace), `clones-user` (also in a user namespace), or `executes` (starts systemd's
 //! executor, then moves it). `COPY` is the copy of itself that it runs in the cgroup: `none`, `same`, `memory`, or

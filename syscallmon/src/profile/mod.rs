@@ -23,7 +23,7 @@ pub use self::{
     compare::{Change, Comparison, Open, Surface},
     confidence::Confidence,
     evidence::{Evidence, EvidenceError, Observation, Replica, Source, SourceKind},
-    format::{Details, Format, FormatError, ProfileFile},
+    format::{Details, DropInError, Format, FormatError, ProfileFile, is_drop_in, read_drop_in},
     plan::{Plan, PlanOptions, Why},
     principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
     provenance::{Provenance, coverage},

@@ -29,11 +29,14 @@ use crate::{
     alert::AlertStatus,
     detect::{BaselinesView, Incident, Policies, PolicyUsage, ViolationsView},
     kernel::{ProbeStatus, TableCapacity},
-    model::{ModelView, SeriesLayout},
+    model::{ModelView, SeriesLayout, Totals},
     snapshot::{Bound, Losses, Lost},
     syscalls::CallTable,
     workload::ProviderStatus,
 };
+
+/// Calls that were first seen in this time after a workload began, or after counting began, belong to the start.
+pub(crate) const START: Duration = Duration::from_mins(5);
 
 /// Facts that stay the same while the daemon runs.
 #[derive(Clone, Debug)]
@@ -69,6 +72,11 @@ impl FixedFacts {
     pub fn time_of(&self, moment: Option<Instant>) -> SystemTime {
         let (start, time) = self.started;
         time + moment.map_or(Duration::ZERO, |moment| moment.saturating_duration_since(start))
+    }
+
+    /// Whether a call that was first seen at a moment belongs to the start of its workload, or of the daemon.
+    pub(crate) fn is_during_start(&self, totals: &Totals, first_seen: Instant) -> bool {
+        first_seen.saturating_duration_since(totals.created().unwrap_or(self.started.0)) < START
     }
 
     /// Returns when a counter began, if expositions say so: at a moment since counting began, or at its beginning.

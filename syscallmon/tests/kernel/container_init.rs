@@ -63,7 +63,8 @@ fn run_by(runtime: &Path, (way, cgroup, copy): (&str, &Path, &str), program: &[&
 }
 
 /// The ways of runtimes to get into a cgroup, and to execute a copy of themselves there.
-const WAYS: [(&str, &str); 8] = [
+const WAYS: [(&str, &str); 9] = [
+    ("enters", "none"),
     ("moves", "none"),
     ("moves", "same"),
     ("moves", "memory"),
@@ -107,15 +108,6 @@ fn threads_that_a_runtime_moves_are_the_runtime_s_before_the_kernel_reports_the_
     let scrape = daemon.settled_scrape();
     assert!(scrape.calls(&cgroup.label(), "getsid") > 0, "threads called after a move");
     assert_eq!(scrape.calls(&cgroup.label(), "umask"), UMASKS * MOVES as u64);
-}
-
-#[test]
-fn a_child_that_enters_a_cgroup_itself_is_moved_by_no_runtime() {
-    let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("enters"));
-    run_by_runtime("enters", cgroup.path(), "none", &KnownCalls::binary().display().to_string());
-    let first = first_calls(&daemon, &cgroup.label());
-    let umask = find(&first, "umask").unwrap_or_else(|| panic!("{first:?}"));
-    assert_eq!(umask.comm, "known_runtime");
 }
 
 #[test]
@@ -217,15 +209,23 @@ fn an_executable_that_is_gone_is_marked() {
 const MOVES_A_CHILD: &str = r#"(read -r _; umask 077) < <(until grep -q . "$1/cgroup.procs"; do :; done; echo) &
     echo $! >"$1/cgroup.procs"; wait"#;
 
+/// A shell whose child enters the cgroup `$1` itself, and then calls `umask`.
+const CHILD_ENTERS: &str = r#"(echo 0 >"$1/cgroup.procs"; umask 077) & wait"#;
+
 /// Enters a cgroup, then moves a child into another cgroup of the same test.
 fn moves_a_child(cgroup: &TestCgroup, from: &str, to: &str, prefix: &[&str]) {
+    has_child(MOVES_A_CHILD, cgroup, (from, to), prefix);
+}
+
+/// Enters a cgroup, then runs a script that has a child in another cgroup of the same test.
+fn has_child(script: &str, cgroup: &TestCgroup, (from, to): (&str, &str), prefix: &[&str]) {
     let [from, to] = [from, to].map(|name| cgroup.path().join(name));
     fs::create_dir_all(&from).unwrap();
     fs::create_dir_all(&to).unwrap();
     let enter = r#"echo 0 >"$1/cgroup.procs"; shift; exec "$@""#;
     let mut command = Command::new("bash");
     command.args(["-c", enter, "bash"]).arg(from).args(prefix);
-    let status = command.args(["bash", "-c", MOVES_A_CHILD, "bash"]).arg(to).status().unwrap();
+    let status = command.args(["bash", "-c", script, "bash"]).arg(to).status().unwrap();
     assert!(status.success());
 }
 
@@ -262,6 +262,25 @@ fn a_process_of_a_cgroup_cannot_hide_below_it() {
     let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("below"));
     moves_a_child(&cgroup, "", "inner", &[]);
     assert!(is_seen(&daemon, &cgroup, "inner"));
+}
+
+#[test]
+fn a_child_that_enters_a_cgroup_itself_hides_in_none_that_its_parent_cannot_fill() {
+    let daemon = Daemon::start(&NAMELESS);
+    let [unit, container] = ["web.service", ID].map(|name| [format!("{name}/a"), format!("{name}/b")]);
+    let no_privileges = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"];
+    let places: [(&str, &str, &str, &[&str]); 5] = [
+        (&unit[0], &unit[1], "web.service", &[]),
+        (&container[0], &container[1], ID, &[]),
+        ("", "inner", "inner", &[]),
+        ("beside", "inner", "inner", &["unshare", "--pid", "--fork"]),
+        ("beside", "inner", "inner", &no_privileges),
+    ];
+    for (from, to, workload, prefix) in places {
+        let cgroup = TestCgroup::new("entered");
+        has_child(CHILD_ENTERS, &cgroup, (from, to), prefix);
+        assert!(is_seen(&daemon, &cgroup, workload), "{from} {to} {prefix:?}");
+    }
 }
 
 #[test]

@@ -133,7 +133,9 @@ fn keys_sizes_and_a_lost_daemon() {
     terminal.press("\x1b");
     terminal.wait_for(&["ERRORS", "WORKLOAD"]);
     terminal.press("2");
-    terminal.wait_for(&["AGE", "FIRST MADE BY", "start openat x86_64", "bash"]);
+    terminal.wait_for(&["AGE", "FIRST MADE BY", "s show starts"]);
+    terminal.press("s");
+    terminal.wait_for(&["start openat x86_64", "bash"]);
     terminal.press("3");
     terminal.wait_for(&["SEVERITY"]);
     terminal.press("1f");

@@ -43,9 +43,10 @@ use syscallmon_testkit::Prometheus;
 
 use super::wait::wait_for;
 
-/// Checks engines and OCI runtimes of all Debian suites, or of the newest one only.
-pub(super) fn runtimes(root: &Path, newest: bool, write: bool) -> Result<()> {
-    if newest { matrix::newest(root) } else { matrix::all(root, write) }
+/// Checks engines and OCI runtimes of all Debian suites, or of the newest one only. With a text, only cells with it in
+/// their names.
+pub(super) fn runtimes(root: &Path, newest: bool, write: bool, only: Option<&str>) -> Result<()> {
+    if newest { matrix::newest(root, only) } else { matrix::all(root, write, only) }
 }
 
 /// The call that workloads make. No runtime makes it in a container's cgroup, and a shell makes it without another

@@ -41,23 +41,20 @@ impl Containerd {
     /// Starts it inside namespaces in which [`ROOT`] is on a disk.
     pub(crate) fn start(root: &Path, namespaces: &Namespaces, directories: &Directories) -> Result<Self> {
         let runc = workspace::find_program(root, "runc").context("no runc: run `cargo xtask setup --for e2e`")?;
-        Self::with_runtimes(namespaces, directories, &[("runc", &runc)])
-    }
-
-    /// Starts it with these OCI runtimes. Pods have the first one unless they name another.
-    pub(crate) fn with_runtimes(
-        namespaces: &Namespaces,
-        directories: &Directories,
-        runtimes: &[(&str, &Path)],
-    ) -> Result<Self> {
-        namespaces.write(CONFIG, configuration(runtimes))?;
-        namespaces.write("/etc/cni/net.d/10-e2e.conflist", NETWORK)?;
-        let process = launch(namespaces, &directories.logs)?;
-        let mut containerd = Self { process, logs: directories.logs.clone() };
-        containerd.wait_until_ready(namespaces)?;
+        let containerd = Self::with_runtimes(namespaces, &directories.logs, &[("runc", &runc)])?;
         for image in images::write(directories)? {
             Self::import(namespaces, &image)?;
         }
+        Ok(containerd)
+    }
+
+    /// Starts it with these OCI runtimes and no image. Pods have the first one unless they name another.
+    pub(crate) fn with_runtimes(namespaces: &Namespaces, logs: &Path, runtimes: &[(&str, &Path)]) -> Result<Self> {
+        namespaces.write(CONFIG, configuration(runtimes))?;
+        namespaces.write("/etc/cni/net.d/10-e2e.conflist", NETWORK)?;
+        let process = launch(namespaces, logs)?;
+        let mut containerd = Self { process, logs: logs.to_owned() };
+        containerd.wait_until_ready(namespaces)?;
         Ok(containerd)
     }
 

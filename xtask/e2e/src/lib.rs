@@ -82,6 +82,9 @@ pub struct Args {
     /// `runtimes`: only Debian unstable's, as in CI
     #[arg(long, conflicts_with = "write")]
     newest: bool,
+    /// `runtimes`: only cells with this text in their names, such as `node-docker`, which failures show
+    #[arg(long, value_name = "TEXT", conflicts_with = "write")]
+    only: Option<String>,
     /// Take every call of two generated profiles away in turn, which takes long
     #[arg(long)]
     full: bool,
@@ -110,7 +113,7 @@ enum Environment {
     Images,
     /// Servers with generated seccomp profiles under many runtimes
     Profiles,
-    /// containerd, Docker and Podman of Debian 12, 13 and unstable, each with runc and crun
+    /// containerd, Docker, Podman and LXC of Debian 12, 13 and unstable, also of users and in containers
     Runtimes,
     /// The explorer in Chromium, with 1,000 workloads and hostile names; open for `--minutes`
     Explorer,
@@ -152,7 +155,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
                 args.full,
                 args.minutes.map(|minutes| (Duration::from_mins(minutes), args.trials)),
             ),
-            Environment::Runtimes => check::runtimes(root, args.newest, args.write),
+            Environment::Runtimes => check::runtimes(root, args.newest, args.write, args.only.as_deref()),
             Environment::Explorer => explorer(root, args.minutes, args.keep),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
@@ -195,10 +198,11 @@ pub fn ci(root: &Path) -> Result<()> {
         trials: TRIALS,
         write: false,
         newest: false,
+        only: None,
         full: false,
     };
     run(root, &args)?;
-    check::runtimes(root, true, false)
+    check::runtimes(root, true, false, None)
 }
 
 fn kubernetes(root: &Path, only_chart: bool, keep: bool) -> Result<()> {

@@ -34,8 +34,12 @@ const NEEDS: &str =
 
 /// Namespaces with a first process that only waits.
 pub struct Namespaces {
-    unshare: Guarded,
+    /// Ends with them. A container has none: its engine ends it.
+    unshare: Option<Guarded>,
     init: Pid,
+    /// The process whose namespaces commands enter, and what enters the container from there.
+    entrance: Pid,
+    enter: Vec<OsString>,
     path: OsString,
 }
 
@@ -67,17 +71,25 @@ impl Namespaces {
         let output = unshare.take_stdout().expect("it is piped");
         BufReader::new(output).read_line(&mut answer).context("cannot hear from the new namespaces")?;
         match unshare.only_child().filter(|_| answer.trim() == "ready") {
-            Some(init) => Ok(Self { unshare, init, path }),
+            Some(init) => Ok(Self { unshare: Some(unshare), init, entrance: init, enter: Vec::new(), path }),
             None => bail!("cannot make namespaces, {}: {NEEDS}", unshare.wait(TIMEOUT)?),
         }
+    }
+
+    /// Returns the namespaces of a container with this first process. The command runs programs in it, and is inside
+    /// these namespaces itself. Processes end with the container.
+    pub(crate) fn of_container(&self, init: Pid, command: &[&str]) -> Self {
+        let enter = self.enter.iter().cloned().chain(command.iter().map(OsString::from)).collect();
+        Self { unshare: None, init, entrance: self.entrance, enter, path: self.path.clone() }
     }
 
     /// Returns a command that runs a program inside.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.init.as_raw_nonzero().to_string(), "--mount", "--net", "--pid", "--wdns=/"]);
+        let entrance = self.entrance.as_raw_nonzero().to_string();
+        command.args(["--target", &entrance, "--mount", "--net", "--pid", "--wdns=/"]);
         // Ctrl-C does not reach programs inside. They end with the namespaces.
-        command.arg("--").arg(program).env("PATH", &self.path).process_group(0);
+        command.arg("--").args(&self.enter).arg(program).env("PATH", &self.path).process_group(0);
         command
     }
 
@@ -120,11 +132,12 @@ impl Namespaces {
 
 impl Drop for Namespaces {
     fn drop(&mut self) {
+        let Some(unshare) = &mut self.unshare else { return };
         // The first process ends on request. Once it has ended, all other processes inside have ended, too.
         let _ = kill_process(self.init, Signal::TERM);
-        if self.unshare.wait(TIMEOUT).is_err() {
+        if unshare.wait(TIMEOUT).is_err() {
             let _ = kill_process(self.init, Signal::KILL);
-            let _ = self.unshare.wait(TIMEOUT);
+            let _ = unshare.wait(TIMEOUT);
         }
     }
 }

@@ -58,7 +58,7 @@ const CARGO_FUZZ: CargoTool = CargoTool {
     name: "cargo-fuzz",
     version: "0.13.2",
     version_args: &["fuzz", "--version"],
-    features: "",
+    features: &[],
     why: "builds and runs the targets",
 };
 

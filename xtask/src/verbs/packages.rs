@@ -23,7 +23,7 @@ const CARGO_DEB: CargoTool = CargoTool {
     version: "3.8.0",
     version_args: &["--version"],
     // Otherwise, the bytes of a package depend on this machine's liblzma.
-    features: "static-lzma",
+    features: &["--features", "static-lzma"],
     why: "makes packages for Debian",
 };
 /// Makes packages for rpm.
@@ -31,7 +31,7 @@ const CARGO_GENERATE_RPM: CargoTool = CargoTool {
     name: "cargo-generate-rpm",
     version: "0.21.1",
     version_args: &["--version"],
-    features: "",
+    features: &[],
     why: "makes packages for rpm",
 };
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -80,6 +80,9 @@ pub struct Args {
     /// Boot Debian with systemd instead, and install, upgrade, remove and purge the packages
     #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "systemd", "profiles", "peer", "write"])]
     packages: bool,
+    /// Boot Debian with systemd instead, and boot a machine of systemd-nspawn in it
+    #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "systemd", "profiles", "peer", "packages"])]
+    machines: bool,
     /// Put the result in docs/kernels-and-runtimes.md; with --peer, in docs/profiles.md
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
     write: bool,
@@ -96,6 +99,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         (args.profiles, &systemd::PROFILES),
         (args.peer, &systemd::PEER),
         (args.packages, &systemd::PACKAGES),
+        (args.machines, &systemd::MACHINES),
     ];
     if let Some((_, guest)) = guests.into_iter().find(|(is_chosen, _)| *is_chosen) {
         setup::ensure(root, Purpose::Vm)?;

@@ -25,10 +25,10 @@ pub struct CargoTool {
     pub name: &'static str,
     /// The version that is built.
     pub version: &'static str,
-    /// Arguments that make it print its version, as the last word.
+    /// Arguments that make it print its version, as a word.
     pub version_args: &'static [&'static str],
-    /// Features besides the default ones.
-    pub features: &'static str,
+    /// Arguments of cargo that select features other than the default ones.
+    pub features: &'static [&'static str],
     /// What it is needed for.
     pub why: &'static str,
 }
@@ -50,7 +50,8 @@ impl CargoTool {
             Command::new(workspace::cargo())
                 .envs(QUICK)
                 .env("CARGO_TARGET_DIR", &build)
-                .args(["install", self.name, "--version", self.version, "--features", self.features])
+                .args(["install", self.name, "--version", self.version])
+                .args(self.features)
                 .args(["--locked", "--force", "--root"])
                 .arg(&tools),
             "see the compiler's message",
@@ -61,6 +62,6 @@ impl CargoTool {
 
     fn is_version_of(&self, program: &Path) -> bool {
         let version = shell::query(Command::new(program).args(self.version_args), "");
-        version.is_ok_and(|version| version.split_whitespace().last() == Some(self.version))
+        version.is_ok_and(|version| version.split_whitespace().any(|word| word == self.version))
     }
 }

@@ -1,8 +1,8 @@
 //! `syscallmon profile check`: would this profile break the workload, and what does it allow in vain.
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::SystemTime};
+use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf, process::ExitCode, time::SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::{FOUND, ReportFormat, counted, files, gather::Sources, note, on_runtime, runtime::RuntimeArgs};
@@ -18,7 +18,7 @@ use crate::{
 /// could not be checked.
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Profile: JSON of OCI or Docker, or an object of the security-profiles-operator.
+    /// Profile: JSON of OCI or Docker, an object of the security-profiles-operator, or the drop-in of a systemd unit.
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
 
@@ -40,8 +40,14 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn execute(self) -> Result<ExitCode> {
         let read = files::read_profile(&self.profile)?;
+        ensure!(
+            !read.is_drop_in || self.suggest.is_none(),
+            "--suggest writes no drop-in: use `profile generate --format systemd --allow-denied`"
+        );
         let evidence = on_runtime(self.sources.gather())?;
-        let check = profile::Check::new(&read.profile, &evidence, &self.runtime.needed(), &self.runtime.made());
+        // No container runtime starts a unit.
+        let [needed, made] = if read.is_drop_in { [BTreeSet::new(), BTreeSet::new()] } else { self.runtime.calls() };
+        let check = profile::Check::new(&read.profile, &evidence, &needed, &made);
         let check = check.with_confidence(&profile::Confidence::new(&evidence, SystemTime::now()));
         match self.output {
             ReportFormat::Text => print(text(&check).as_bytes())?,

@@ -9,36 +9,51 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{files, profile::ProfileFile, seccomp::Profile};
+use crate::{
+    files,
+    profile::{ProfileFile, is_drop_in, read_drop_in},
+    seccomp::Profile,
+};
 
 /// A profile as it was read.
 pub(super) struct ReadProfile {
     pub(super) profile: Profile,
-    /// The whole document.
+    /// The whole document. A drop-in is converted.
     pub(super) document: Value,
+    /// Whether it is the drop-in of a systemd unit, which no container runtime reads.
+    pub(super) is_drop_in: bool,
 }
 
-/// Reads a profile: JSON of OCI or Docker, or an object of the security-profiles-operator.
+/// Reads a profile: JSON of OCI or Docker, an object of the security-profiles-operator, or the drop-in of a unit.
 pub(super) fn read_profile(path: &Path) -> Result<ReadProfile> {
     let shown = path.display();
     let text = files::read_text(path).with_context(|| format!("cannot read {shown}"))?;
-    parse_profile(&text)
-        .with_context(|| format!("{shown} is not a seccomp profile of OCI, Docker or the security-profiles-operator"))
+    parse_profile(&text).with_context(|| {
+        format!(
+            "{shown} is not a seccomp profile of OCI, Docker or the security-profiles-operator, nor a drop-in with \
+             SystemCallFilter="
+        )
+    })
 }
 
 fn parse_profile(text: &str) -> Result<ReadProfile> {
+    if is_drop_in(text) {
+        let document = read_drop_in(text)?;
+        return Ok(ReadProfile { profile: Profile::from_value(document.clone())?, document, is_drop_in: true });
+    }
+    let is_drop_in = false;
     let document: Value =
         if text.trim_start().starts_with('{') { serde_json::from_str(text)? } else { serde_saphyr::from_str(text)? };
     if let Some(kind) = document.get("kind") {
         if kind != "SeccompProfile" {
             bail!("the object is of kind {kind}, not SeccompProfile");
         }
-        return Ok(ReadProfile { profile: Profile::from_value(document["spec"].clone())?, document });
+        return Ok(ReadProfile { profile: Profile::from_value(document["spec"].clone())?, document, is_drop_in });
     }
     // A second parse has line and column in its errors.
     let profile =
         if text.trim_start().starts_with('{') { Profile::parse(text)? } else { Profile::from_value(document.clone())? };
-    Ok(ReadProfile { profile, document })
+    Ok(ReadProfile { profile, document, is_drop_in })
 }
 
 /// Writes a file, whole. A reader gets the old file or the new one. A device or a pipe, such as `/dev/stdout`, is
@@ -103,7 +118,7 @@ mod tests {
             r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}"#;
         let spo = format!(r#"{{"kind": "SeccompProfile", "spec": {oci}}}"#);
         let yaml = "kind: SeccompProfile\nspec:\n  defaultAction: SCMP_ACT_ERRNO\n  syscalls:\n    - action: SCMP_ACT_ALLOW\n      names: [read]\n";
-        for text in [oci, &spo, yaml] {
+        for text in [oci, &spo, yaml, "[Service]\nSystemCallFilter=read\nSystemCallArchitectures=x86-64\n"] {
             let read = parse_profile(text).unwrap().profile;
             assert!(read.decide("x86_64", "x86_64", "read", &[0; 6]).allows(), "{text}");
         }

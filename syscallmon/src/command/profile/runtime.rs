@@ -29,9 +29,9 @@ impl RuntimeArgs {
         base::base(self.runtime, self.no_new_privileges())
     }
 
-    /// Returns the calls without which no container starts.
-    pub(super) fn needed(&self) -> BTreeSet<&'static str> {
-        base::needed(self.runtime, self.no_new_privileges())
+    /// Returns the calls without which no container starts, and those that the runtime makes.
+    pub(super) fn calls(&self) -> [BTreeSet<&'static str>; 2] {
+        [base::needed(self.runtime, self.no_new_privileges()), self.made()]
     }
 
     /// Describes the choice.

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use clap::ValueEnum;
 
 use super::{
-    sample::{WorkloadEntry, name},
+    sample::{Flagged, WorkloadEntry, name},
     text::{compact, compact_rate},
 };
 use crate::{process::short_ids, view::Sums};
@@ -29,6 +29,8 @@ pub(super) enum Column {
     Denied,
     /// All operations of `io_uring`.
     IoUring,
+    /// Incidents: unexpected calls by process tree.
+    Incidents,
     /// Namespace, pod and container, or the cgroup.
     Name,
 }
@@ -49,6 +51,7 @@ impl Column {
             Self::Errors => "ERRORS",
             Self::Denied => "DENIED",
             Self::IoUring => "IO_URING",
+            Self::Incidents => "INCIDENTS",
             Self::Name => "WORKLOAD",
         }
     }
@@ -64,6 +67,7 @@ impl Column {
             Self::Errors => "errors",
             Self::Denied => "denied",
             Self::IoUring => "io_uring",
+            Self::Incidents => "incidents",
             Self::Name => "workload",
         }
     }
@@ -72,6 +76,7 @@ impl Column {
     pub(super) fn width(self) -> Option<usize> {
         match self {
             Self::History => Some(20),
+            Self::Incidents => Some(9),
             Self::Name => None,
             _ => Some(8),
         }
@@ -87,6 +92,7 @@ impl Column {
             Self::Errors => compact(row.entry.totals.errors),
             Self::Denied => compact(row.entry.totals.denied),
             Self::IoUring => compact(row.entry.totals.io_uring),
+            Self::Incidents => row.incidents().to_string(),
             Self::Name => short_ids(&row.name),
             Self::History => super::text::sparkline(&row.entry.rates.calls, self.width().unwrap_or_default()),
         }
@@ -103,6 +109,7 @@ impl Column {
             Self::Errors => b_sums.errors.cmp(&a_sums.errors),
             Self::Denied => b_sums.denied.cmp(&a_sums.denied),
             Self::IoUring => b_sums.io_uring.cmp(&a_sums.io_uring),
+            Self::Incidents => b.incidents().cmp(&a.incidents()),
             Self::Name => Ordering::Equal,
         };
         order.then_with(|| a.name.cmp(&b.name)).then_with(|| a.entry.id.cmp(&b.entry.id))
@@ -145,12 +152,19 @@ pub(super) struct WorkloadRow {
     /// Safe to show.
     pub(super) name: String,
     pub(super) rates: Rates,
+    /// Its incidents, if it has any.
+    pub(super) flagged: Option<Flagged>,
 }
 
 impl WorkloadRow {
     pub(super) fn new(entry: WorkloadEntry, before: Option<(&Sums, f64)>) -> Self {
         let (name, rates) = (name(&entry.workload), Rates::of(&entry, before));
-        Self { entry, name, rates }
+        Self { entry, name, rates, flagged: None }
+    }
+
+    /// Returns the number of its incidents.
+    pub(super) fn incidents(&self) -> usize {
+        self.flagged.as_ref().map_or(0, |flagged| flagged.number)
     }
 }
 

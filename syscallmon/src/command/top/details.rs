@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{
     columns::WorkloadRow,
-    sample::{IncidentEntry, OpenWorkload, ProcessEntry, name, selector},
-    text::{Line, Tone, ago, compact, compact_rate, cut_middle, pad, sparkline},
+    sample::{IncidentEntry, OpenWorkload, ProcessEntry, UnexpectedCall, name, selector},
+    text::{ESCAPED_QUOTE, Line, Tone, ago, compact, compact_rate, cut_middle, pad, sparkline},
 };
 use crate::process::{printable, short_ids};
 
@@ -16,7 +16,13 @@ const LABEL: usize = 14;
 const CALL: usize = 28;
 
 /// Returns the page of a workload. `daemon` has the flags that name the daemon in commands.
-pub(super) fn workload(row: &WorkloadRow, open: Option<&OpenWorkload>, time: f64, daemon: &str) -> Vec<Line> {
+pub(super) fn workload(
+    row: &WorkloadRow,
+    incidents: &[&IncidentEntry],
+    open: Option<&OpenWorkload>,
+    time: f64,
+    daemon: &str,
+) -> Vec<Line> {
     let mut lines = vec![Line::of(row.name.clone(), Tone::Heading)];
     for (label, value) in &row.entry.metadata {
         lines.push(labelled(label, &printable(value)));
@@ -32,6 +38,11 @@ pub(super) fn workload(row: &WorkloadRow, open: Option<&OpenWorkload>, time: f64
     history.push(sparkline(&row.entry.rates.calls, 60).trim_start(), Tone::History);
     lines.push(history);
     lines.push(Line::default());
+    if !incidents.is_empty() {
+        lines.push(Line::of("Its incidents: 3 has why, and what to do", Tone::Heading));
+        lines.extend(incidents.iter().map(|incident| incident_of_workload(incident, time)));
+        lines.push(Line::default());
+    }
     lines.push(Line::of("Its seccomp profile, from what it has called since the daemon started", Tone::Heading));
     let selector = shell_quoted(&selector(&row.entry.workload));
     lines.push(command(["syscallmon", "profile", "generate"], daemon, ["--workload", &selector]));
@@ -44,6 +55,14 @@ pub(super) fn workload(row: &WorkloadRow, open: Option<&OpenWorkload>, time: f64
     lines
 }
 
+/// Returns an incident in one line, without the name of its workload.
+fn incident_of_workload(incident: &IncidentEntry, time: f64) -> Line {
+    let (message, name) = (printable(&incident.message), name(&incident.workload));
+    let rest = message.strip_prefix(&name).and_then(|rest| rest.strip_prefix(": "));
+    let text = format!("  {} ago: {}", ago(time - incident.last_seen), rest.unwrap_or(&message));
+    Line::of(text, tone(&incident.severity))
+}
+
 /// Returns a command to copy. `daemon` has the flags that name the daemon.
 fn command<'a>(
     words: impl IntoIterator<Item = &'a str>,
@@ -54,13 +73,19 @@ fn command<'a>(
     Line::command(&words)
 }
 
-/// Returns the message of an incident, with the name of its workload cut to a number of columns.
-pub(super) fn message(incident: &IncidentEntry, width: usize) -> String {
-    let (message, name) = (short_ids(&printable(&incident.message)), short_ids(&name(&incident.workload)));
-    match message.strip_prefix(&name) {
-        Some(rest) => cut_middle(&name, width) + rest,
-        None => message,
-    }
+/// Returns an incident in one line: its workload in this many columns, its calls and its process.
+pub(super) fn in_short(incident: &IncidentEntry, width: usize) -> String {
+    let calls: Vec<String> = incident.calls.iter().map(call_text).collect();
+    let process =
+        incident.process.as_ref().map_or_else(String::new, |process| format!(" by {}", printable(&process.comm)));
+    let name = pad(&cut_middle(&short_ids(&name(&incident.workload)), width), width, false);
+    format!("{name} {}{process}", calls.join(", "))
+}
+
+/// Returns a call, with its class of arguments if that was judged.
+pub(super) fn call_text(call: &UnexpectedCall) -> String {
+    let argument = if call.argument.is_empty() { String::new() } else { format!("({})", printable(&call.argument)) };
+    printable(&call.syscall) + &argument
 }
 
 fn labelled(label: &str, value: &str) -> Line {
@@ -87,7 +112,7 @@ fn times(count: u64) -> String {
 
 /// Returns a text as one argument of a shell.
 fn shell_quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+    format!("'{}'", text.replace('\'', ESCAPED_QUOTE))
 }
 
 /// Returns one line for each call, with its errors and denied calls.
@@ -138,7 +163,7 @@ pub(super) fn tone(severity: &str) -> Tone {
 
 /// Returns the page of an incident.
 pub(super) fn incident(incident: &IncidentEntry, time: f64, daemon: &str) -> Vec<Line> {
-    let mut lines = vec![Line::of(printable(&incident.message), tone(&incident.severity)), Line::default()];
+    let mut lines = vec![Line::of(short_ids(&printable(&incident.message)), tone(&incident.severity)), Line::default()];
     lines.push(labelled("workload", &name(&incident.workload)));
     let (started, seen) = (ago(time - incident.started), ago(time - incident.last_seen));
     lines.push(labelled("seen", &format!("{started} ago to {seen} ago, {}", times(incident.count))));
@@ -148,9 +173,7 @@ pub(super) fn incident(incident: &IncidentEntry, time: f64, daemon: &str) -> Vec
     lines.push(Line::default());
     lines.push(Line::of("Why: calls that its policy does not expect", Tone::Heading));
     for call in &incident.calls {
-        let argument =
-            if call.argument.is_empty() { String::new() } else { format!("({})", printable(&call.argument)) };
-        let name = format!("  {}{argument} {}", printable(&call.syscall), printable(&call.abi));
+        let name = format!("  {} {}", call_text(call), printable(&call.abi));
         let mut line = Line::of(pad(&name, CALL.max(name.len()), false), tone(&call.severity));
         let denied = if call.denied { ", denied by seccomp" } else { "" };
         let (severity, policy, reason) = (&call.severity, printable(&call.policy), why(&call.reason));
@@ -218,7 +241,7 @@ mod tests {
             "io_uring": [{"op": "read", "requests": 1}],
         }))
         .unwrap();
-        let page = texts(&workload(&WorkloadRow::new(entry, None), Some(&open), 100.0, ""));
+        let page = texts(&workload(&WorkloadRow::new(entry, None), &[], Some(&open), 100.0, ""));
         for part in [
             "image          web:1\n",
             "openat x86_64                   12.3k    60s     1s  ENOENT 7\n",

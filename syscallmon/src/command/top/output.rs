@@ -81,6 +81,7 @@ fn number(column: Column, row: &WorkloadRow) -> Option<Value> {
         Column::Errors => json!(totals.errors),
         Column::Denied => json!(totals.denied),
         Column::IoUring => json!(totals.io_uring),
+        Column::Incidents => json!(row.incidents()),
         Column::History | Column::Name => return None,
     })
 }

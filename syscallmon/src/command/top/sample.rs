@@ -7,9 +7,6 @@ use serde_json::Value;
 
 use crate::{process::printable, snapshot::LOSS_REASONS, view::Sums};
 
-/// Calls in this time after a workload or the daemon started belong to the start.
-const START_SECONDS: f64 = 300.0;
-
 /// Labels of a workload.
 pub(super) type Labels = BTreeMap<String, String>;
 
@@ -26,8 +23,8 @@ pub(super) struct Sample {
     pub(super) problems: Vec<String>,
     /// Calls that workloads have made for the first time, the newest first; `None` if nobody asked.
     pub(super) new_calls: Option<Vec<NewCallEntry>>,
-    /// Incidents, the newest first; `None` if nobody asked.
-    pub(super) incidents: Option<Vec<IncidentEntry>>,
+    /// Incidents, the newest first.
+    pub(super) incidents: Vec<IncidentEntry>,
     /// The calls of the workload that is open.
     pub(super) open: Option<OpenWorkload>,
 }
@@ -119,8 +116,8 @@ pub(super) struct NewCallEntry {
     pub(super) calls: u64,
     pub(super) first_seen: f64,
     /// Whether it belongs to the start of its workload, or of the daemon.
-    #[serde(skip)]
-    pub(super) is_start: bool,
+    #[serde(default)]
+    pub(super) during_start: bool,
     /// The process that made it first, if that is known.
     #[serde(skip)]
     pub(super) process: Option<FirstProcess>,
@@ -135,27 +132,55 @@ pub(super) struct FirstProcess {
 }
 
 impl NewCallEntry {
-    /// Returns the calls of single workloads, with what `workloads` and `first_calls` know about them.
-    pub(super) fn completed(
-        calls: Vec<Self>,
-        counting_since: f64,
-        workloads: &[WorkloadEntry],
-        first_calls: &[FirstCallEntry],
-    ) -> Vec<Self> {
-        let started: HashMap<&str, f64> =
-            workloads.iter().filter_map(|entry| Some((entry.id.as_str(), entry.started?))).collect();
+    /// Returns the calls of single workloads, with their processes.
+    pub(super) fn completed(calls: Vec<Self>, first_calls: &[FirstCallEntry]) -> Vec<Self> {
         // The oldest is the last, and replaces the others.
         let processes: HashMap<_, _> =
             first_calls.iter().map(|first| ((&first.workload, &*first.abi, &*first.syscall), first)).collect();
         let is_one = |call: &Self| !call.workload.get("cgroup").is_some_and(|cgroup| cgroup.starts_with('('));
         let complete = |call: Self| {
-            let began =
-                started.get(call.workload_id.as_str()).map_or(counting_since, |began| began.max(counting_since));
             let first = processes.get(&(&call.workload, &*call.abi, &*call.syscall));
             let process = first.map(|first| FirstProcess { pid: first.pid, comm: printable(&first.comm) });
-            Self { is_start: call.first_seen < began + START_SECONDS, process, ..call }
+            Self { process, ..call }
         };
         calls.into_iter().filter(is_one).map(complete).collect()
+    }
+
+    /// Returns the worst severity with which incidents have this call.
+    pub(super) fn severity<'a>(&self, incidents: &'a [IncidentEntry]) -> Option<&'a str> {
+        let calls = incidents.iter().filter(|incident| incident.workload == self.workload);
+        let calls = calls.flat_map(|incident| &incident.calls);
+        let same = calls.filter(|call| call.abi == self.abi && call.syscall == self.syscall);
+        same.map(|call| call.severity.as_str()).max_by_key(|severity| rank(severity))
+    }
+}
+
+/// Returns the order of severities. Those that this version does not know are the lowest.
+pub(super) fn rank(severity: &str) -> usize {
+    ["info", "warning", "critical"].iter().position(|known| *known == severity).map_or(0, |position| position + 1)
+}
+
+/// Incidents of one workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Flagged {
+    pub(super) number: usize,
+    /// The worst severity.
+    pub(super) severity: String,
+}
+
+impl Flagged {
+    /// Returns the incidents of each workload.
+    pub(super) fn by_workload(incidents: &[IncidentEntry]) -> HashMap<&Labels, Self> {
+        let mut flagged: HashMap<&Labels, Self> = HashMap::new();
+        for incident in incidents {
+            let new = || Self { number: 0, severity: incident.severity.clone() };
+            let known = flagged.entry(&incident.workload).or_insert_with(new);
+            known.number += 1;
+            if rank(&incident.severity) > rank(&known.severity) {
+                known.severity.clone_from(&incident.severity);
+            }
+        }
+        flagged
     }
 }
 
@@ -305,35 +330,34 @@ mod tests {
     }
 
     #[test]
-    fn a_new_call_has_its_process_and_says_whether_it_belongs_to_a_start() {
+    fn a_new_call_has_its_process_and_the_worst_severity_of_its_incidents() {
         let first = |pid, comm: &str| {
             let entry =
                 json!({"workload": {"cgroup": "/a"}, "abi": "x86_64", "syscall": "mount", "pid": pid, "comm": comm});
             serde_json::from_value::<FirstCallEntry>(entry).unwrap()
         };
-        let workload = serde_json::from_value::<WorkloadEntry>(json!({
-            "id": "a", "workload": {"cgroup": "/a"}, "gone": false, "started": 1000.0,
-            "totals": {"calls": 1, "errors": 0, "denied": 0, "io_uring": 0},
-        }))
-        .unwrap();
-        let call = |id: &str, cgroup: &str, first_seen: f64| {
+        let call = |id: &str, cgroup: &str| {
             let entry = json!({
                 "workload_id": id, "workload": {"cgroup": cgroup}, "abi": "x86_64", "syscall": "mount", "calls": 1,
-                "first_seen": first_seen,
+                "first_seen": 1.0, "during_start": false,
             });
             serde_json::from_value::<NewCallEntry>(entry).unwrap()
         };
-        let calls = vec![
-            call("a", "/a", 1299.0),
-            call("a", "/a", 1301.0),
-            call("b", "/b", 399.0),
-            call("b", "/b", 401.0),
-            call("g", "(gone)", 1500.0),
-        ];
         let first_calls = [first(8, "newer"), first(7, "sh\u{1b}")];
-        let calls = NewCallEntry::completed(calls, 100.0, &[workload], &first_calls);
-        assert_eq!(calls.iter().map(|call| call.is_start).collect::<Vec<_>>(), [true, false, true, false]);
+        let calls = NewCallEntry::completed(vec![call("a", "/a"), call("b", "/b"), call("g", "(gone)")], &first_calls);
         let process = Some(FirstProcess { pid: 7, comm: "sh\\u{1b}".to_owned() });
-        assert_eq!((&calls[0].process, &calls[2].process), (&process, &None));
+        assert_eq!(calls.iter().map(|call| &call.process).collect::<Vec<_>>(), [&process, &None]);
+        let incident = |severity: &str, syscall: &str| {
+            let entry = json!({
+                "id": severity, "message": "", "severity": severity, "started": 1.0, "last_seen": 1.0, "count": 1,
+                "workload": {"cgroup": "/a"},
+                "calls": [{"violation": "v", "abi": "x86_64", "syscall": syscall, "denied": false, "policy": "p",
+                           "severity": severity, "reason": "deny_list", "count": 1}],
+            });
+            serde_json::from_value::<IncidentEntry>(entry).unwrap()
+        };
+        let incidents = [incident("warning", "mount"), incident("critical", "mount"), incident("info", "bpf")];
+        let severities = calls.iter().map(|call| call.severity(&incidents)).collect::<Vec<_>>();
+        assert_eq!(severities, [Some("critical"), None]);
     }
 }

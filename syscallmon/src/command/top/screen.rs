@@ -3,7 +3,8 @@
 use super::{
     columns::{Column, WorkloadRow},
     details,
-    sample::{NewCallEntry, name},
+    sample::{IncidentEntry, NewCallEntry, name, rank},
+    source::MAX_ENTRIES,
     state::{Cover, State, Tab},
     text::{Line, Tone, ago, compact, cut, cut_middle, pad, wrapped},
 };
@@ -16,7 +17,7 @@ const LINES_BELOW: usize = 1;
 /// The least columns that a name has before other columns are left out.
 const MIN_NAME: usize = 30;
 
-const HELP: [(&str, &str); 14] = [
+const HELP: [(&str, &str); 16] = [
     ("1 2 3, Tab", "workloads, new calls, incidents"),
     ("up, down, j, k", "select"),
     ("PgUp, PgDn, space", "select a page further"),
@@ -28,9 +29,11 @@ const HELP: [(&str, &str); 14] = [
     ("left, right, <, >", "sort by the next column"),
     ("r", "reverse the order"),
     ("o", "keep the order of the rows, or sort again"),
+    ("s", "in new calls: show those of starts, or hide them"),
     ("f", "freeze, or go on"),
     ("?", "this help"),
     ("q, Ctrl-C", "quit"),
+    ("!", "marks workloads and new calls with an incident: 3 has why"),
 ];
 
 /// What the screen says about where its samples come from.
@@ -47,6 +50,7 @@ pub(super) struct Origin {
 pub(super) fn lines(state: &State, origin: &Origin, width: usize, height: usize) -> Vec<Line> {
     let mut lines = vec![title(state, origin), tabs(state)];
     let room = height.saturating_sub(LINES_ABOVE + LINES_BELOW);
+    let mut below = 0;
     match state.cover {
         Some(Cover::Help) => {
             lines.push(Line::of("Keys", Tone::Heading));
@@ -60,14 +64,16 @@ pub(super) fn lines(state: &State, origin: &Origin, width: usize, height: usize)
         }
         Some(Cover::Details(first)) => {
             let page = page(state, origin, width);
-            let first = first.min(page.len().saturating_sub(room + 1));
+            let last = page.len().saturating_sub(room + 1);
+            let first = first.min(last);
+            below = last - first;
             lines.extend(page.into_iter().skip(first).take(room + 1));
         }
         None => lines.extend(list(state, width, room)),
     }
     lines.truncate(height.saturating_sub(LINES_BELOW));
     lines.resize(height.saturating_sub(LINES_BELOW), Line::default());
-    lines.push(footer(state));
+    lines.push(footer(state, below));
     lines.truncate(height);
     lines.into_iter().map(|line| clipped(line, width)).collect()
 }
@@ -101,15 +107,19 @@ fn title(state: &State, origin: &Origin) -> Line {
         line.push(format!("  no answer, trying again: {}", printable(problem)), Tone::Critical);
         return line;
     }
+    // The help has them in full.
+    let problems = &state.sample.problems;
+    match problems.len() {
+        0 => {}
+        1 => line.push("  problem (?)", Tone::Warning),
+        number => line.push(format!("  {number} problems (?)"), Tone::Warning),
+    }
     let sum: f64 = state.rows.iter().map(|row| row.rates.calls).sum();
     let shown = if state.filter.is_empty() { String::new() } else { format!("{} of ", state.workloads().count()) };
     let text = format!("  {shown}{} workloads, {} calls/s", state.rows.len(), super::text::compact_rate(sum, 1));
     line.push(text, Tone::Plain);
-    if let Some(problem) = state.sample.problems.first() {
-        let more = state.sample.problems.len() - 1;
-        // The help has them in full.
-        let more = if more > 0 { format!("{} problems (?): ", more + 1) } else { "problem (?): ".to_owned() };
-        line.push(format!("  {more}{problem}"), Tone::Warning);
+    if let Some(problem) = problems.first() {
+        line.push(format!("  {problem}"), Tone::Warning);
     }
     line
 }
@@ -118,8 +128,12 @@ fn tabs(state: &State) -> Line {
     let mut line = Line::default();
     for tab in Tab::ALL {
         line.push(tab.title(), if tab == state.tab { Tone::Active } else { Tone::Dim });
-        if let Some(incidents) = state.sample.incidents.as_ref().filter(|_| tab == Tab::Incidents) {
-            line.push(format!(" ({})", incidents.len()), Tone::Dim);
+        let incidents = &state.sample.incidents;
+        if let Some(worst) = incidents.iter().max_by_key(|incident| rank(&incident.severity))
+            && tab == Tab::Incidents
+        {
+            let more = if incidents.len() < MAX_ENTRIES { "" } else { "+" };
+            line.push(format!(" ({}{more})", incidents.len()), details::tone(&worst.severity));
         }
         line.push("  ", Tone::Plain);
     }
@@ -132,14 +146,24 @@ fn tabs(state: &State) -> Line {
     line
 }
 
-fn footer(state: &State) -> Line {
+/// Returns the last line. `below` is the number of lines that an open entry has further down.
+fn footer(state: &State, below: usize) -> Line {
     if state.is_typing {
         return Line::plain(format!("filter: {}_  (Enter keeps it, Esc clears it)", printable(&state.filter)));
     }
     if state.cover.is_some() {
-        return Line::of("? help  Esc back  j k scroll  f freeze  q quit", Tone::Dim);
+        let mut line = Line::of("? help  Esc back  f freeze  q quit  j k scroll", Tone::Dim);
+        if below > 0 {
+            line.push(format!("  {below} more lines below"), Tone::Active);
+        }
+        return line;
     }
-    let mut line = Line::of("? help  / filter  Enter open  f freeze  q quit", Tone::Dim);
+    let starts = match (state.tab, state.shows_starts) {
+        (Tab::NewCalls, true) => "  s hide starts",
+        (Tab::NewCalls, false) => "  s show starts",
+        _ => "",
+    };
+    let mut line = Line::of(format!("? help  / filter  Enter open  f freeze{starts}  q quit"), Tone::Dim);
     if !state.filter.is_empty() {
         line.push(format!("  filter: {} (Esc clears it)", printable(&state.filter)), Tone::Active);
     }
@@ -160,7 +184,10 @@ fn page_of_any_width(state: &State, origin: &Origin) -> Vec<Line> {
     }
     let open = state.wanted().open;
     let row = state.rows.iter().find(|row| Some(&row.entry.id) == open.as_ref());
-    row.map_or_else(gone, |row| details::workload(row, state.sample.open.as_ref(), time, &origin.profile_flag()))
+    row.map_or_else(gone, |row| {
+        let incidents: Vec<&IncidentEntry> = state.incidents_of(&row.entry.workload).collect();
+        details::workload(row, &incidents, state.sample.open.as_ref(), time, &origin.profile_flag())
+    })
 }
 
 impl Origin {
@@ -188,15 +215,21 @@ fn list(state: &State, width: usize, room: usize) -> Vec<Line> {
             let calls = state.new_calls().enumerate();
             let calls = calls.filter_map(|(position, (_, call))| {
                 let is_selected = shown(position)?;
-                let tone = if call.is_start { Tone::Dim } else { Tone::Plain };
-                let tone = if is_selected { Tone::Selected } else { tone };
-                Some(Line::of(new_call(call, state.sample.time, width), tone))
+                let severity = call.severity(&state.sample.incidents);
+                let tone = match severity {
+                    _ if is_selected => Tone::Selected,
+                    Some(severity) => details::tone(severity),
+                    None if call.during_start => Tone::Dim,
+                    None => Tone::Plain,
+                };
+                Some(Line::of(new_call(call, severity.is_some(), state.sample.time, width), tone))
             });
             (Line::of(new_call_headings(width), Tone::Heading), calls.collect())
         }
         Tab::Incidents => {
-            let heading =
-                format!("{} {} {} INCIDENT", pad("SEEN", 5, true), pad("SEVERITY", 8, false), pad("CALLS", 8, true));
+            let name_width = width.saturating_sub(INCIDENT) * 2 / 5;
+            let [seen, times] = [pad("SEEN", 5, true), pad("TIMES", 8, true)];
+            let heading = format!("{seen} SEVERITY {times} {} CALLS", pad("WORKLOAD", name_width, false));
             let incidents = state.incidents().enumerate();
             let incidents = incidents.filter_map(|(position, incident)| {
                 let text = format!(
@@ -204,7 +237,7 @@ fn list(state: &State, width: usize, room: usize) -> Vec<Line> {
                     pad(&ago(state.sample.time - incident.last_seen), 5, true),
                     pad(&printable(&incident.severity), 8, false),
                     pad(&compact(incident.count), 8, true),
-                    details::message(incident, width.saturating_sub(24) / 3),
+                    details::in_short(incident, name_width),
                 );
                 let tone = if shown(position)? { Tone::Selected } else { details::tone(&incident.severity) };
                 Some(Line::of(text, tone))
@@ -216,26 +249,31 @@ fn list(state: &State, width: usize, room: usize) -> Vec<Line> {
     std::iter::once(heading).chain(nothing).chain(entries).collect()
 }
 
-fn nothing(state: &State) -> &'static str {
-    let is_there = match state.tab {
-        Tab::Workloads => true,
-        Tab::NewCalls => state.sample.new_calls.is_some(),
-        Tab::Incidents => state.sample.incidents.is_some(),
-    };
-    if !state.filter.is_empty() && is_there {
-        return "Nothing matches the filter.";
+fn nothing(state: &State) -> String {
+    let new_calls = state.sample.new_calls.as_ref().map(Vec::len);
+    if !state.filter.is_empty() && (state.tab != Tab::NewCalls || new_calls.is_some()) {
+        return match new_calls {
+            Some(number @ 1..) if state.tab == Tab::NewCalls => {
+                format!("None of the newest {number} matches the filter.")
+            }
+            _ => "Nothing matches the filter.".to_owned(),
+        };
     }
-    match state.tab {
+    let text = match state.tab {
         _ if state.sample.time <= 0.0 => "Waiting for the first sample.",
         Tab::NewCalls if state.sample.new_calls.is_none() => "Waiting for the new calls.",
-        Tab::Incidents if state.sample.incidents.is_none() => "Waiting for the incidents.",
         Tab::Workloads => "No workload has made a call yet.",
+        Tab::NewCalls if !state.shows_starts => "No new calls outside of starts.",
         Tab::NewCalls => "No new calls.",
         Tab::Incidents => "No incidents: no unexpected call was seen.",
-    }
+    };
+    text.to_owned()
 }
 
-/// Columns of a new call besides its workload: its age, whether it belongs to a start, the call, and the process.
+/// Columns of an incident before its workload.
+const INCIDENT: usize = 24;
+
+/// Columns of a new call besides its workload: its age, a mark, the call, and the process.
 const NEW_CALL: [usize; 4] = [5, 5, 26, 15];
 /// Width of the number of calls, which wide screens show.
 const NUMBER: usize = 8;
@@ -245,17 +283,21 @@ fn new_call_headings(width: usize) -> String {
     new_call_columns(["AGE", "", "CALL", "CALLS", "WORKLOAD", "FIRST MADE BY"], width)
 }
 
-fn new_call(call: &NewCallEntry, time: f64, width: usize) -> String {
+fn new_call(call: &NewCallEntry, is_flagged: bool, time: f64, width: usize) -> String {
     let age = ago(time - call.first_seen);
     let text = format!("{} {}", printable(&call.syscall), printable(&call.abi));
     let process = call.process.as_ref().map_or("", |process| &process.comm);
-    let start = if call.is_start { "start" } else { "" };
-    new_call_columns([&age, start, &text, &compact(call.calls), &short_ids(&name(&call.workload)), process], width)
+    let mark = match (is_flagged, call.during_start) {
+        (true, _) => "!",
+        (false, true) => "start",
+        (false, false) => "",
+    };
+    new_call_columns([&age, mark, &text, &compact(call.calls), &short_ids(&name(&call.workload)), process], width)
 }
 
-fn new_call_columns([age, start, call, calls, workload, process]: [&str; 6], width: usize) -> String {
-    let [age_width, start_width, call_width, process_width] = NEW_CALL;
-    let mut columns = vec![pad(age, age_width, true), pad(start, start_width, false), pad(call, call_width, false)];
+fn new_call_columns([age, mark, call, calls, workload, process]: [&str; 6], width: usize) -> String {
+    let [age_width, mark_width, call_width, process_width] = NEW_CALL;
+    let mut columns = vec![pad(age, age_width, true), pad(mark, mark_width, false), pad(call, call_width, false)];
     let mut taken = NEW_CALL.iter().sum::<usize>() + NEW_CALL.len();
     if width >= WIDE {
         columns.push(pad(calls, NUMBER, true));
@@ -316,8 +358,18 @@ fn workload(row: &WorkloadRow, columns: &[Column], width: usize, is_selected: bo
             _ if row.entry.gone => Tone::Dim,
             _ => Tone::Plain,
         };
-        let ended = if column == Column::Name && row.entry.gone { " (ended)" } else { "" };
-        line.push(cell(column, &(column.text(row) + ended), columns, width), tone);
+        let mut text = column.text(row);
+        let mut left = width;
+        if column == Column::Name {
+            if let Some(flagged) = &row.flagged {
+                line.push("! ", if is_selected { tone } else { details::tone(&flagged.severity) });
+                left = left.saturating_sub(2);
+            }
+            if row.entry.gone {
+                text += " (ended)";
+            }
+        }
+        line.push(cell(column, &text, columns, left), tone);
     }
     line
 }

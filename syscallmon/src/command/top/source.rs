@@ -12,7 +12,7 @@ use super::sample::{IncidentEntry, NewCallEntry, OpenWorkload, Sample, Workloads
 use crate::command::daemon::Daemon;
 
 /// Maximum new calls and incidents that are shown.
-const MAX_ENTRIES: usize = 500;
+pub(super) const MAX_ENTRIES: usize = 500;
 
 /// What answers.
 #[derive(Clone, Debug)]
@@ -27,7 +27,8 @@ pub(super) enum Source {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) new_calls: bool,
-    pub(super) incidents: bool,
+    /// Whether new calls of starts are wanted, too.
+    pub(super) starts: bool,
     /// The id of the workload that is open.
     pub(super) open: Option<String>,
 }
@@ -40,7 +41,6 @@ struct Envelope {
 
 #[derive(Deserialize)]
 struct CallsPage {
-    counting_since: f64,
     calls: Vec<NewCallEntry>,
 }
 
@@ -71,14 +71,12 @@ impl Source {
             }
         }
         if wanted.new_calls {
-            let page: CallsPage = self.get(&format!("/api/v1/calls?limit={MAX_ENTRIES}")).await?;
-            let calls = NewCallEntry::completed(page.calls, page.counting_since, &sample.workloads, &first_calls);
-            sample.new_calls = Some(calls);
+            let others = if wanted.starts { "" } else { "&during_start=false" };
+            let page: CallsPage = self.get(&format!("/api/v1/calls?limit={MAX_ENTRIES}{others}")).await?;
+            sample.new_calls = Some(NewCallEntry::completed(page.calls, &first_calls));
         }
-        if wanted.incidents {
-            let page: IncidentsPage = self.get(&format!("/api/v1/incidents?limit={MAX_ENTRIES}")).await?;
-            sample.incidents = Some(page.incidents);
-        }
+        let page: IncidentsPage = self.get(&format!("/api/v1/incidents?limit={MAX_ENTRIES}")).await?;
+        sample.incidents = page.incidents;
         if let Some(id) = wanted.open.as_ref().filter(|id| sample.workloads.iter().any(|entry| entry.id == **id)) {
             sample.open = Some(self.get::<OpenWorkload>(&format!("/api/v1/workloads/{id}")).await?);
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     columns::{Column, WorkloadRow},
-    sample::{Sample, WorkloadEntry, name},
+    sample::{Flagged, IncidentEntry, Labels, NewCallEntry, Sample, WorkloadEntry, name},
     source::Wanted,
 };
 use crate::view::Sums;
@@ -105,6 +105,8 @@ pub(super) struct State {
     pub(super) is_frozen: bool,
     /// Whether rows keep their order.
     pub(super) keeps_order: bool,
+    /// Whether new calls of starts are shown, too.
+    pub(super) shows_starts: bool,
     pub(super) cover: Option<Cover>,
     /// The id of the selected entry; the first is selected if it is not in the list.
     pub(super) selected: Option<String>,
@@ -129,6 +131,7 @@ impl State {
             is_typing: false,
             is_frozen: false,
             keeps_order: false,
+            shows_starts: false,
             cover: None,
             selected: None,
             page: 1,
@@ -181,6 +184,10 @@ impl State {
             }
         });
         self.rows = rows.collect();
+        let mut flagged = Flagged::by_workload(&sample.incidents);
+        for row in &mut self.rows {
+            row.flagged = flagged.remove(&row.entry.workload);
+        }
         if sample.open.as_ref().map(|open| &open.id) != self.wanted().open.as_ref() {
             sample.open = self.sample.open.take();
         }
@@ -208,11 +215,7 @@ impl State {
             }
             Tab::Incidents => None,
         };
-        Wanted {
-            new_calls: self.tab == Tab::NewCalls,
-            incidents: self.tab == Tab::Incidents,
-            open: open.filter(|_| opens),
-        }
+        Wanted { new_calls: self.tab == Tab::NewCalls, starts: self.shows_starts, open: open.filter(|_| opens) }
     }
 
     fn order(&mut self) {
@@ -234,8 +237,13 @@ impl State {
         })
     }
 
+    /// Returns the incidents of a workload.
+    pub(super) fn incidents_of(&self, workload: &Labels) -> impl Iterator<Item = &IncidentEntry> {
+        self.sample.incidents.iter().filter(move |incident| incident.workload == *workload)
+    }
+
     /// Returns the new calls that match the filter, with an id for each.
-    pub(super) fn new_calls(&self) -> impl Iterator<Item = (String, &super::sample::NewCallEntry)> {
+    pub(super) fn new_calls(&self) -> impl Iterator<Item = (String, &NewCallEntry)> {
         let calls = self.sample.new_calls.iter().flatten();
         let calls = calls.filter(|call| {
             let process = call.process.as_ref().map_or("", |process| &process.comm);
@@ -245,8 +253,11 @@ impl State {
     }
 
     /// Returns the incidents that match the filter.
-    pub(super) fn incidents(&self) -> impl Iterator<Item = &super::sample::IncidentEntry> {
-        self.sample.incidents.iter().flatten().filter(|incident| self.matches(&[&incident.message, &incident.severity]))
+    pub(super) fn incidents(&self) -> impl Iterator<Item = &IncidentEntry> {
+        self.sample.incidents.iter().filter(|incident| {
+            let calls = incident.calls.iter().map(|call| call.syscall.as_str());
+            self.matches(&[incident.message.as_str(), &incident.severity].into_iter().chain(calls).collect::<Vec<_>>())
+        })
     }
 
     /// Returns the ids of the entries of the list.
@@ -326,6 +337,10 @@ impl State {
             Key::Escape => self.filter.clear(),
             Key::Char('f') => self.is_frozen = !self.is_frozen,
             Key::Char('o') => self.keeps_order = !self.keeps_order,
+            Key::Char('s') if self.tab == Tab::NewCalls => {
+                self.shows_starts = !self.shows_starts;
+                return Action::Fetch;
+            }
             Key::Tab => return self.show(self.tab.next()),
             Key::Char(digit @ '1'..='3') => return self.show(Tab::ALL[digit as usize - '1' as usize]),
             Key::Enter if self.selected().is_some() => {

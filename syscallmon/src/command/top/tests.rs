@@ -32,6 +32,18 @@ fn sample(time: f64, workloads: &[(&str, u64)]) -> Sample {
     Sample { time, workloads, ..Sample::default() }
 }
 
+fn incident(workload: &Value) -> IncidentEntry {
+    let name = workload["cgroup"].as_str().unwrap_or("shop/a/web").to_owned();
+    let entry = json!({
+        "id": "1", "message": format!("{name}: sh made an unexpected call: mount"), "severity": "critical",
+        "started": 100.0, "last_seen": 103.0, "count": 1, "workload": workload,
+        "process": {"pid": 3, "uid": 0, "comm": "sh"},
+        "calls": [{"violation": "abc", "abi": "x86_64", "syscall": "mount", "argument": "MS_BIND", "denied": false,
+                   "policy": "web", "severity": "critical", "reason": "not_allowed", "count": 1}],
+    });
+    serde_json::from_value(entry).unwrap()
+}
+
 fn state() -> State {
     let columns = Column::DEFAULT.to_vec();
     State::new(Start { sort: Column::Rate, reverse: false, filter: String::new(), columns })
@@ -216,24 +228,24 @@ fn new_calls_and_incidents_have_lists_of_their_own() {
     }))
     .unwrap();
     state.received(Sample { new_calls: Some(vec![call]), ..sample(104.0, &[("a", 1)]) });
+    keys(&mut state, "/typo");
+    assert!(text(&state, 100, 8).contains("None of the newest 1 matches the filter."));
+    state.key(Key::Escape);
     let screen = text(&state, 100, 8);
     assert!(screen.contains("  60s       mount x86_64                      2 /a"), "{screen}");
     assert!(text(&state, 80, 8).contains("  60s       mount x86_64               /a"));
     state.key(Key::Enter);
     assert_eq!(state.wanted().open.as_deref(), Some("a"));
     state.key(Key::Escape);
-    assert_eq!(state.key(Key::Char('3')), Action::Fetch);
-    // Nobody has asked yet.
-    assert!(text(&state, 100, 8).contains("Waiting for the incidents."));
-    state.received(Sample { incidents: Some(Vec::new()), ..sample(105.0, &[("a", 1)]) });
+    keys(&mut state, "3");
     assert!(text(&state, 100, 8).contains("No incidents"));
-    let incident: IncidentEntry = serde_json::from_value(json!({
-        "id": "1", "message": "shop/a/web: sh made an unexpected call: mount", "severity": "critical",
-        "started": 100.0, "last_seen": 103.0, "count": 1, "workload": {"cgroup": "/a"},
-    }))
-    .unwrap();
-    state.received(Sample { incidents: Some(vec![incident]), ..sample(106.0, &[("a", 1)]) });
-    assert!(text(&state, 100, 8).contains("   3s critical        1 shop/a/web: sh made"));
+    let incidents = vec![incident(&json!({"cgroup": "/a"}))];
+    state.received(Sample { incidents, ..sample(106.0, &[("a", 1)]) });
+    let screen = text(&state, 100, 8);
+    assert!(
+        screen.contains("   3s critical        1 /a                             mount(MS_BIND) by sh\n"),
+        "{screen}"
+    );
     state.key(Key::Enter);
     assert!(text(&state, 100, 20).contains("What to do"));
 }
@@ -267,14 +279,49 @@ fn the_name_of_a_workload_does_not_hide_the_calls_of_an_incident() {
     let mut state = busy();
     state.key(Key::Char('3'));
     let cgroup = format!("/docker/{}", "0".repeat(64));
-    let incident: IncidentEntry = serde_json::from_value(json!({
-        "id": "1", "message": format!("{cgroup}: sh made an unexpected call: mount"), "severity": "critical",
-        "started": 100.0, "last_seen": 103.0, "count": 1, "workload": {"cgroup": cgroup},
-    }))
-    .unwrap();
-    state.received(Sample { incidents: Some(vec![incident]), ..sample(106.0, &[("a", 1)]) });
+    let incidents = vec![incident(&json!({"cgroup": cgroup}))];
+    state.received(Sample { incidents, ..sample(106.0, &[("a", 1)]) });
     let screen = text(&state, 80, 8);
-    assert!(screen.contains("/docker/0…0000000…: sh made an unexpected"), "{screen}");
+    assert!(screen.contains("/docker/000000000000…  mount(MS_BIND) by sh\n"), "{screen}");
+}
+
+#[test]
+fn workloads_and_new_calls_with_an_incident_are_marked() {
+    let mut state = busy();
+    let labels = json!({"namespace": "shop", "pod": "a", "container": "web"});
+    let incidents = || vec![incident(&labels)];
+    state.received(Sample { incidents: incidents(), ..sample(104.0, &[("a", 900), ("b", 1)]) });
+    let screen = text(&state, 100, 8);
+    assert!(screen.contains("[3] Incidents (1)") && screen.contains(" ! shop/a/web\n"), "{screen}");
+    assert!(!screen.contains("! shop/b/web"), "{screen}");
+    let rows = lines(&state, &origin(), 100, 8);
+    assert!(rows.iter().flat_map(|line| &line.0).any(|(text, tone)| text == " (1)" && *tone == Tone::Critical));
+    let json: Value = serde_json::from_str(&Format::Json.text(&state, &origin(), true).unwrap()).unwrap();
+    assert_eq!((&json["workloads"][0]["incidents"], &json["workloads"][1]["incidents"]), (&json!(1), &json!(0)));
+    state.key(Key::Enter);
+    let page = text(&state, 100, 24);
+    assert!(
+        page.contains("Its incidents") && page.contains("\n  1s ago: sh made an unexpected call: mount\n"),
+        "{page}"
+    );
+    keys(&mut state, "?2");
+    let call = json!({"workload_id": "a", "workload": labels, "abi": "x86_64", "syscall": "mount", "calls": 2,
+                      "first_seen": 44.0, "during_start": true});
+    let new_calls = Some(vec![serde_json::from_value(call).unwrap()]);
+    state.received(Sample { new_calls, incidents: incidents(), ..sample(105.0, &[("a", 1)]) });
+    assert!(text(&state, 80, 8).contains("  61s !     mount x86_64"), "{}", text(&state, 80, 8));
+}
+
+#[test]
+fn new_calls_of_starts_are_asked_for_by_a_key() {
+    let mut state = busy();
+    assert_eq!(state.key(Key::Char('s')), Action::Draw);
+    keys(&mut state, "2");
+    assert!(!state.wanted().starts && text(&state, 80, 8).contains("s show starts"));
+    state.received(Sample { new_calls: Some(Vec::new()), ..sample(104.0, &[("a", 1)]) });
+    assert!(text(&state, 80, 8).contains("No new calls outside of starts."));
+    assert_eq!(state.key(Key::Char('s')), Action::Fetch);
+    assert!(state.wanted().starts && text(&state, 80, 8).contains("s hide starts"));
 }
 
 #[test]
@@ -285,7 +332,8 @@ fn an_ended_workload_is_marked_and_the_help_has_problems_in_full() {
     let problem = format!("probe cgroup: {}", "not permitted ".repeat(8));
     state.received(Sample { time: 1.0, workloads: vec![ended], problems: vec![problem], ..Sample::default() });
     let screen = text(&state, 80, 24);
-    assert!(screen.contains("shop/a/web (ended)") && screen.contains("problem (?)"), "{screen}");
+    assert!(screen.contains("shop/a/web (ended)"), "{screen}");
+    assert!(screen.starts_with("syscallmon top: http://node  problem (?)  1 workloads"), "{screen}");
     keys(&mut state, "?");
     let help = text(&state, 80, 24).replace("\n  ", " ");
     assert_eq!(help.matches("not permitted").count(), 8, "{help}");

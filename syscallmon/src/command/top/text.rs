@@ -2,6 +2,9 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+/// A quote in a quoted argument of a shell.
+pub(super) const ESCAPED_QUOTE: &str = r"'\''";
+
 /// The meaning of a text, which the terminal shows by colour or weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -55,7 +58,8 @@ impl Line {
     }
 }
 
-/// Breaks a line that is too long, and indents its rest. A broken command is still one command for a shell.
+/// Breaks a line that is too long, and indents its rest. A broken command is still one command for a shell: a quoted
+/// argument that is too long goes on at the beginning of the next line.
 pub(super) fn wrapped(line: Line, width: usize) -> Vec<Line> {
     let text = line.text();
     if text.width() <= width {
@@ -67,13 +71,16 @@ pub(super) fn wrapped(line: Line, width: usize) -> Vec<Line> {
     let (mut lines, mut current, mut used) = (Vec::new(), Line::default(), 0);
     for (token, tone) in tokens(&line, is_command, room.saturating_sub(indent).max(1)) {
         let mut token = token.as_str();
-        if used > 0 && used + token.trim_end().width() > room {
-            if is_command && token.starts_with(' ') {
-                current.push(" \\", tone);
+        let goes_on = is_command && !token.starts_with(' ');
+        if used > 0 && (goes_on || used + token.trim_end().width() > room) {
+            if is_command {
+                current.push(if goes_on { "\\" } else { " \\" }, tone);
             }
             if let Some((last, _)) = current.0.last_mut() {
                 last.truncate(last.trim_end().len());
             }
+            // A space would end the argument.
+            let indent = if goes_on { 0 } else { indent };
             lines.push(std::mem::replace(&mut current, Line::plain(" ".repeat(indent))));
             used = indent;
             token = token.trim_start();
@@ -85,12 +92,16 @@ pub(super) fn wrapped(line: Line, width: usize) -> Vec<Line> {
     lines
 }
 
-/// Returns the parts of a line that stay together: words, or arguments of a command. Longer ones than `width` are cut.
+/// Returns the parts of a line that stay together: words, or arguments of a command. Longer ones than `width` are cut;
+/// each part of a quoted argument has quotes.
 fn tokens(line: &Line, is_command: bool, width: usize) -> Vec<(String, Tone)> {
     let mut tokens = Vec::new();
     for (piece, tone) in &line.0 {
-        let words: Vec<&str> = if is_command { vec![piece] } else { piece.split_inclusive(' ').collect() };
-        for word in words {
+        if is_command {
+            tokens.extend(parts_of_argument(piece, width).into_iter().map(|part| (part, *tone)));
+            continue;
+        }
+        for word in piece.split_inclusive(' ') {
             let mut token = String::new();
             for c in word.chars() {
                 if token.width() + c.width().unwrap_or(0) > width {
@@ -102,6 +113,33 @@ fn tokens(line: &Line, is_command: bool, width: usize) -> Vec<(String, Tone)> {
         }
     }
     tokens
+}
+
+/// Returns an argument of a command in parts, which a shell joins if nothing is between them.
+fn parts_of_argument(argument: &str, width: usize) -> Vec<String> {
+    if argument.width() <= width {
+        return vec![argument.to_owned()];
+    }
+    let bare = argument.trim_start();
+    let quoted = bare.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+    let (quote, mut rest) = quoted.map_or(("", bare), |quoted| ("'", quoted));
+    let room = width.saturating_sub(2 * quote.len());
+    let mut parts = vec![argument[..argument.len() - bare.len()].to_owned() + quote];
+    let mut used = 0;
+    while let Some(c) = rest.chars().next() {
+        // An escaped quote stays whole.
+        let unit = if rest.starts_with(ESCAPED_QUOTE) { ESCAPED_QUOTE } else { &rest[..c.len_utf8()] };
+        if used > 0 && used + unit.width() > room {
+            parts.push(quote.to_owned());
+            used = 0;
+        }
+        used += unit.width();
+        rest = &rest[unit.len()..];
+        if let Some(part) = parts.last_mut() {
+            part.push_str(unit);
+        }
+    }
+    parts.into_iter().map(|part| part + quote).collect()
 }
 
 /// Cuts a text to a number of columns. What was cut shows as `…`.
@@ -232,6 +270,18 @@ mod tests {
             let lines = wrapped(Line::plain("  漢字/web-1/漢字漢字 12 漢字"), width);
             assert_eq!(lines.iter().map(Line::text).collect::<String>().replace(' ', ""), "漢字/web-1/漢字漢字12漢字");
             assert!(lines.iter().all(|line| width < 4 || line.text().width() <= width), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_shell_joins_the_lines_of_a_command_again() {
+        let argument = "it's a 漢字 name".repeat(5);
+        let command = Line::command(&["printf", "%s", &format!("'{}'", argument.replace('\'', ESCAPED_QUOTE))]);
+        for width in [14, 24, 33, 80] {
+            let lines: Vec<String> = wrapped(command.clone(), width).iter().map(Line::text).collect();
+            assert!(lines.iter().all(|line| line.width() <= width), "{lines:?}");
+            let output = std::process::Command::new("sh").args(["-c", &lines.join("\n")]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), argument, "{lines:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The formats of profiles, one file each. A format turns a [`Plan`] into files.
 
 mod artifact;
+mod drop_in;
 mod name;
 mod oci;
 mod policy;
@@ -9,6 +10,7 @@ mod systemd;
 
 use std::path::PathBuf;
 
+pub use self::drop_in::{DropInError, is_drop_in, read_drop_in};
 pub(super) use self::oci::Comparison;
 use super::{Plan, Provenance};
 

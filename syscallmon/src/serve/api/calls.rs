@@ -45,6 +45,8 @@ pub(super) struct CallsQuery {
     syscall: Option<String>,
     /// Only calls that were first seen at this time or later.
     first_seen_since: Option<Since>,
+    /// Only calls of the start of their workload or of the daemon; or only others.
+    during_start: Option<bool>,
     /// Only calls that were last seen at this time or later.
     since: Option<Since>,
     /// Maximum number; [`DEFAULT_LIMIT`] if absent.
@@ -93,6 +95,7 @@ struct Entry<'a> {
     container_init: u64,
     first_seen: f64,
     last_seen: f64,
+    during_start: bool,
 }
 
 /// Serves the calls.
@@ -121,7 +124,8 @@ fn chosen<'a>(view: &'a View, query: &CallsQuery, selection: &Selection) -> Vec<
     for (workload, totals) in view.model.workloads().filter(|(_, totals)| selection.has(&totals.metadata)) {
         let mut id = None;
         for (call, &calls) in totals.counts.calls.iter() {
-            let Some(seen) = view.model.seen(totals, call).filter(|&seen| query.chooses(view, call, seen)) else {
+            let is_chosen = |&seen: &(Instant, Instant)| query.chooses(view, totals, call, seen);
+            let Some(seen) = view.model.seen(totals, call).filter(is_chosen) else {
                 continue;
             };
             let since_epoch = view.facts.time_of(Some(seen.0)).duration_since(SystemTime::UNIX_EPOCH);
@@ -135,11 +139,12 @@ fn chosen<'a>(view: &'a View, query: &CallsQuery, selection: &Selection) -> Vec<
 }
 
 impl CallsQuery {
-    fn chooses(&self, view: &View, call: CallId, (first, last): (Instant, Instant)) -> bool {
+    fn chooses(&self, view: &View, totals: &Totals, call: CallId, (first, last): (Instant, Instant)) -> bool {
         let is_since =
             |moment, since: Option<Since>| since.is_none_or(|Since(since)| view.facts.time_of(Some(moment)) >= since);
         is_since(first, self.first_seen_since)
             && is_since(last, self.since)
+            && self.during_start.is_none_or(|during_start| during_start == view.facts.is_during_start(totals, first))
             && self.syscall.as_ref().is_none_or(|syscall| syscall == view.facts.calls.call(call).syscall)
     }
 }
@@ -156,6 +161,7 @@ impl<'a> Found<'a> {
             container_init: self.totals.counts.container_init.get(call).copied().unwrap_or_default(),
             first_seen: time(self.seen.0),
             last_seen: time(self.seen.1),
+            during_start: view.facts.is_during_start(self.totals, self.seen.0),
         }
     }
 }

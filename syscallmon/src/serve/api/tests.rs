@@ -387,6 +387,7 @@ async fn new_calls_are_one_request() {
     assert_eq!(total("first_seen_since=0").await, 15);
     assert_eq!(total("first_seen_since=1970-01-01T00:00:00Z&syscall=read").await, 5);
     assert_eq!(total("match=cgroup%3D%22/1%22&since=0").await, 3);
+    assert_eq!((total("during_start=true").await, total("during_start=false").await), (json!(15), json!(0)));
     assert_eq!(data(&router, "/api/v1/violations?first_seen_since=3").await["total"], 3);
 }
 

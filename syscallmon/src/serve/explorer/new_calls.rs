@@ -27,12 +27,9 @@ use crate::{
     serve::Site,
     stable_id::StableId,
     syscalls::Call,
-    view::{RecordedFirstCall, View},
+    view::{RecordedFirstCall, START, View},
     workload::{Labels, Workload},
 };
-
-/// Calls in this time after a workload began, or after counting began, are those of its start.
-const START: Duration = Duration::from_mins(5);
 
 /// Maximum new workloads that are listed.
 const NEW_WORKLOADS: usize = 50;
@@ -231,13 +228,12 @@ fn add_calls<'a>(
     (search, unexpected): (&Search, &mut Unexpected<'a>),
     found: &mut Vec<Found<'a>>,
 ) {
-    let began = totals.created().unwrap_or(view.facts.started.0);
     for (id, &calls) in totals.counts.calls.iter() {
         let Some((seen, _)) = view.model.seen(totals, id) else { continue };
         let (call, first) = (view.facts.calls.call(id), view.facts.time_of(Some(seen)));
         let violation = unexpected.remove(&call);
         if first >= from && search.finds(call, violation) {
-            let is_start = seen.saturating_duration_since(began) < START;
+            let is_start = view.facts.is_during_start(totals, seen);
             found.push(Found { workload, is_workload_there: true, call, calls, first, is_start, violation });
         }
     }

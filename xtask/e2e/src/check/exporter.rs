@@ -52,24 +52,19 @@ impl<'a> Exporter<'a> {
         flags: &[&str],
     ) -> Result<Self> {
         namespaces.write(CONFIG, POLICIES)?;
-        Self::with_options(root, namespaces, directories, &[&OPTIONS, flags].concat())
+        Self::with_options(root, namespaces, &directories.logs, &[&OPTIONS, flags].concat())
     }
 
     /// Starts both, with only these options for the daemon.
-    pub(crate) fn with_options(
-        root: &Path,
-        namespaces: &'a Namespaces,
-        directories: &Directories,
-        options: &[&str],
-    ) -> Result<Self> {
+    pub(crate) fn with_options(root: &Path, namespaces: &'a Namespaces, logs: &Path, options: &[&str]) -> Result<Self> {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        let (binary, logs) = (binary(root)?, directories.logs.clone());
+        let (binary, logs) = (binary(root)?, logs.to_owned());
         let daemon = run(namespaces, &binary, &options, &logs)?;
         let scrape = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n\
              - {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"], labels: {{cluster: e2e, instance: node1}}}}]}}\n"
         );
-        let prometheus = prometheus::start(namespaces, directories, &scrape)?;
+        let prometheus = prometheus::start(namespaces, &logs, &scrape)?;
         let exporter = Self { namespaces, logs, binary, options, daemon, prometheus };
         exporter.expect_count(r#"up{job="syscallmon"}"#, 1)?;
         Ok(exporter)

@@ -5,8 +5,13 @@
 
 mod cell;
 mod engines;
+mod lxc;
+mod node;
 mod system;
 mod table;
+mod user;
+mod watch;
+mod youki;
 
 use std::{fs, num::NonZeroUsize, path::Path, time::Instant};
 
@@ -16,13 +21,11 @@ use xtask_support::{apt::Suite, marked, parallel};
 
 use self::{
     cell::{Cell, Row},
+    node::Plan,
     system::System,
+    watch::Watch,
 };
-use crate::{
-    alertmanager,
-    check::{Exporter, daemon},
-    directories::Directories,
-};
+use crate::{check::daemon, directories::Directories};
 
 /// The suites with different versions of the engines, the oldest first.
 const SUITES: [Suite; 3] = [Suite::Bookworm, Suite::Trixie, Suite::Sid];
@@ -30,26 +33,17 @@ const SUITES: [Suite; 3] = [Suite::Bookworm, Suite::Trixie, Suite::Sid];
 const DOCUMENT: &str = "docs/kernels-and-runtimes.md";
 const MARK: &str = "runtimes";
 /// Cells that are checked at the same time. Most of the time they wait for the daemon's next poll.
-const JOBS: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
-
-/// Options of the daemon: series of ended containers expire soon, alerts stay.
-const OPTIONS: [&str; 5] = [
-    "--workload.expire-after=5s",
-    "--policy.directory=/etc/syscallmon-policies",
-    "--alert.alertmanager.url",
-    alertmanager::URL,
-    "--alert.resolve-after=1h",
-];
+const JOBS: NonZeroUsize = NonZeroUsize::new(6).expect("not zero");
 
 /// Checks all suites. With `write`, puts the table into the document.
 ///
 /// # Errors
 ///
 /// If an engine does not start, or a check of a cell fails.
-pub(super) fn all(root: &Path, write: bool) -> Result<()> {
+pub(super) fn all(root: &Path, write: bool, only: Option<&str>) -> Result<()> {
     let mut rows = Vec::new();
     for suite in SUITES {
-        rows.extend(of_suite(root, suite)?);
+        rows.extend(of_suite(root, suite, only, true)?);
     }
     let table = table::render(&rows);
     print!("{table}");
@@ -64,8 +58,9 @@ pub(super) fn all(root: &Path, write: bool) -> Result<()> {
 /// # Errors
 ///
 /// As for [`all`].
-pub(super) fn newest(root: &Path) -> Result<()> {
-    let rows = of_suite(root, Suite::Sid)?;
+pub(super) fn newest(root: &Path, only: Option<&str>) -> Result<()> {
+    // CI does not build youki.
+    let rows = of_suite(root, Suite::Sid, only, only.is_some())?;
     print!("{}", table::render(&rows));
     judge(&rows)
 }
@@ -80,33 +75,53 @@ fn judge(rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
+/// What is checked at the same time as others.
+enum Job<'a> {
+    Cell(Cell<'a>),
+    Node(Plan),
+}
+
+impl Job<'_> {
+    fn name(&self) -> String {
+        match self {
+            Self::Cell(cell) => cell.name().to_owned(),
+            Self::Node(plan) => plan.name(),
+        }
+    }
+}
+
 /// Checks one suite. Leaves no cgroup behind that the machine did not have.
-fn of_suite(root: &Path, suite: Suite) -> Result<Vec<Row>> {
-    let users: Vec<_> = cgroup::mounts().into_iter().map(|mount| mount.join(system::USERS)).collect();
+fn of_suite(root: &Path, suite: Suite, only: Option<&str>, has_youki: bool) -> Result<Vec<Row>> {
+    let users: Vec<_> = cgroup::mounts().into_iter().map(|mount| mount.join(user::USERS)).collect();
     let (_, new): (Vec<_>, Vec<_>) = users.into_iter().partition(|path| path.exists());
-    let rows = check(root, suite);
-    // It is empty, unless a user has a session since.
-    new.iter().filter(|path| path.exists()).for_each(|path| drop(fs::remove_dir(path)));
+    let rows = check(root, suite, only, has_youki);
+    // They are empty, unless a user has a session since, or LXC runs.
+    let of_lxc = lxc::CGROUPS.iter().flat_map(|name| cgroup::containing(name));
+    new.into_iter().chain(of_lxc).filter(|path| path.exists()).for_each(|path| drop(fs::remove_dir(path)));
     rows
 }
 
-fn check(root: &Path, suite: Suite) -> Result<Vec<Row>> {
+fn check(root: &Path, suite: Suite, only: Option<&str>, has_youki: bool) -> Result<Vec<Row>> {
     interrupt::check()?;
     let begin = Instant::now();
     let directories = Directories::claim(root, "runtimes", system::CGROUPS)?;
     let binary = daemon(root)?;
-    let system = System::start(suite, &directories, &binary)?;
+    let youki = has_youki.then(|| youki::ensure(root)).transpose()?;
+    let system = System::start(suite, &directories, &binary, youki.as_deref())?;
     eprintln!("{suite:?}: started in {:.0} s", begin.elapsed().as_secs_f64());
-    system.namespaces.write(cell::POLICY_FILE, cell::POLICY)?;
-    let alertmanager = alertmanager::start_installed(&system.namespaces, &directories)?;
-    let exporter = Exporter::with_options(root, &system.namespaces, &directories, &OPTIONS)?;
-    let versions = system.servers()?;
-    let cells = system.engines()?.into_iter().map(|engine| Cell::new(engine, &exporter, &alertmanager)).collect();
-    let rows = parallel::map(JOBS, cells, |cell: Cell<'_>| {
-        let row = cell.check(suite, &versions);
+    let watch = Watch::start(root, &system.namespaces, &directories.logs)?;
+    let engines = system.engines()?.into_iter().map(|engine| Job::Cell(Cell::new(engine, &watch)));
+    let jobs = engines.chain(Plan::all().map(Job::Node));
+    let jobs = jobs.filter(|job| only.is_none_or(|text| job.name().contains(text))).collect();
+    let rows = parallel::map(JOBS, jobs, |job: Job<'_>| {
+        let row = match job {
+            Job::Cell(cell) => cell.check(&system),
+            Job::Node(plan) => plan.check(root, &system, &watch, &directories.logs)?,
+        };
         println!("  {}", table::line(&row));
-        row
+        Ok(row)
     });
+    let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
     if rows.iter().any(|row| !row.is_ok()) {
         eprint!("{}", system.tails());
     }

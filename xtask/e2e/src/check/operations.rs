@@ -85,7 +85,7 @@ pub(crate) fn quiet(
     time: Duration,
 ) -> Result<()> {
     let environment = environment(namespaces, directories, cri)?;
-    let alertmanager = alertmanager::start(namespaces, directories)?;
+    let alertmanager = alertmanager::start(namespaces, &directories.logs)?;
     let exporter = exporter(root, namespaces, directories)?;
     let mut servers = Vec::new();
     step("each server starts, and is learned with each operation once", || {
@@ -141,7 +141,7 @@ fn environment<'a>(namespaces: &'a Namespaces, directories: &Directories, cri: &
 
 fn exporter<'a>(root: &Path, namespaces: &'a Namespaces, directories: &Directories) -> Result<Exporter<'a>> {
     namespaces.write("/etc/syscallmon-policies/learned.yaml", POLICY)?;
-    Exporter::with_options(root, namespaces, directories, &OPTIONS)
+    Exporter::with_options(root, namespaces, &directories.logs, &OPTIONS)
 }
 
 /// Returns the names of all calls of a server until now, without those of the container runtime.

@@ -89,8 +89,8 @@ pub(crate) fn policies(
 ) -> Result<()> {
     ensure!(cfg!(target_arch = "x86_64"), "what is done here has x86_64's numbers: run it on such a machine");
     namespaces.write("/etc/syscallmon-policies/learned.yaml", LEARNING)?;
-    let alertmanager = alertmanager::start(namespaces, directories)?;
-    let exporter = Exporter::with_options(root, namespaces, directories, &OPTIONS)?;
+    let alertmanager = alertmanager::start(namespaces, &directories.logs)?;
+    let exporter = Exporter::with_options(root, namespaces, &directories.logs, &OPTIONS)?;
     let mut scene = Scene { namespaces, cri, exporter };
     let nginx = step("a server under load: no violation", || scene.quiet(load))?;
     step("each attempt is reported once, with its process", || scene.attempts(&nginx))?;
@@ -105,7 +105,7 @@ pub(crate) fn policies(
     let outage = Instant::now();
     scene.run(&nginx, &["swapoff"])?;
     thread::sleep(load.min(Duration::from_mins(1)).saturating_sub(outage.elapsed()));
-    let alertmanager = alertmanager::start(namespaces, directories)?;
+    let alertmanager = alertmanager::start(namespaces, &directories.logs)?;
     step("an alert of an outage of Alertmanager's arrives afterwards, once", || {
         let arrived = || Ok((alerts_of(&alertmanager, &nginx.name, "swapoff")? > 0).then_some(()));
         wait_for("the alert", Duration::from_mins(3), arrived)?;

@@ -177,7 +177,7 @@ impl Node {
 
     /// Starts a Prometheus on the node.
     pub(crate) fn prometheus(&self, configuration: &str) -> Result<Prometheus> {
-        prometheus::start(&self.namespaces, &self.directories, configuration)
+        prometheus::start(&self.namespaces, &self.directories.logs, configuration)
     }
 
     /// Creates a directory that is removed with the node. Its path inside is the same.

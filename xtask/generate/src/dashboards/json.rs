@@ -10,6 +10,12 @@ use super::{
 /// Maximum width of a line in the files.
 const WIDTH: usize = 120;
 
+/// Address of the explorer on a host without Kubernetes, and of a forwarded port. The label `instance` is no address in
+/// Kubernetes.
+const EXPLORER: &str = "http://localhost:9778";
+
+const RUNBOOK: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/alerts.md#syscallmonunexpectedcall");
+
 /// Returns Grafana's name of the chosen data source.
 fn source() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
@@ -63,7 +69,15 @@ fn variables(dashboard: &Dashboard) -> Vec<Value> {
             "multi": true, "includeAll": true, "allValue": ".*", "current": {"text": ["All"], "value": ["$__all"]},
         })
     });
-    std::iter::once(source_of_data).chain(by_label).collect()
+    let leads_to_explorer = dashboard.panels().any(|panel| panel.leads_to.is_some_and(LeadsTo::is_explorer));
+    let explorer = leads_to_explorer.then(|| {
+        json!({
+            "name": "explorer", "label": "Explorer", "type": "textbox", "query": EXPLORER,
+            "current": {"text": EXPLORER, "value": EXPLORER},
+            "description": "Where links find the explorer of a node: its address, or that of a forwarded port.",
+        })
+    });
+    std::iter::once(source_of_data).chain(by_label).chain(explorer).collect()
 }
 
 /// Returns rows, each followed by its panels from left to right.
@@ -259,7 +273,21 @@ fn links(there: LeadsTo) -> Vec<Value> {
     let to_container = "&var-namespace=${__field.labels.namespace}&var-pod=${__field.labels.pod}\
                         &var-container=${__field.labels.container}\
                         &var-cgroup=${__field.labels.cgroup:percentencode}";
+    let away = |title: &str, url: &str| json!({"title": title, "url": url, "targetBlank": true});
     match there {
+        LeadsTo::IncidentsOfRow => {
+            let explorer = "${explorer:raw}/incidents?q=${__data.fields.syscall}";
+            let mut all = links(LeadsTo::WorkloadOfRow);
+            all.push(away("Process, reason, and what to do: explorer of ${__data.fields.instance}", explorer));
+            all.push(away("Runbook", RUNBOOK));
+            all
+        }
+        LeadsTo::NewCallsOfRow => {
+            let explorer = "${explorer:raw}/new?all=1&q=${__data.fields.syscall}";
+            let mut all = links(LeadsTo::WorkloadOfRow);
+            all.push(away("When, and by which process: explorer", explorer));
+            all
+        }
         LeadsTo::WorkloadOfRow => vec![
             to(
                 "Container ${__data.fields.container}",

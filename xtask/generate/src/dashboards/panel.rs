@@ -66,6 +66,10 @@ impl PanelKind {
 pub enum LeadsTo {
     /// The workload, by the columns of a table.
     WorkloadOfRow,
+    /// The workload, the incidents of the node's explorer, and the runbook.
+    IncidentsOfRow,
+    /// The workload, and the new calls of the node's explorer.
+    NewCallsOfRow,
     /// The workloads of the namespace, by the labels of a series.
     Namespace,
     /// The container, by the labels of a series.
@@ -84,6 +88,13 @@ pub struct Query {
     pub promql: String,
     /// The legend, with labels as `{{label}}`.
     pub legend: &'static str,
+}
+
+impl LeadsTo {
+    /// Whether it leads to the explorer of a node.
+    pub(super) fn is_explorer(self) -> bool {
+        matches!(self, Self::IncidentsOfRow | Self::NewCallsOfRow)
+    }
 }
 
 impl Panel {

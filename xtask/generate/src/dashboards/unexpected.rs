@@ -3,7 +3,7 @@
 use super::{
     Dashboard,
     annotation::{starts, unexpected},
-    panel::{FEW_IS_GOOD, NONE_IS_GOOD, Panel, bars, lines, stat, states, table, unit, workloads},
+    panel::{FEW_IS_GOOD, LeadsTo, NONE_IS_GOOD, Panel, bars, lines, stat, states, table, unit, workloads},
     promql::occurrences,
     row, variable,
 };
@@ -93,12 +93,13 @@ fn violations() -> Vec<Panel> {
             .size(8, 8),
         workloads(
             "Unexpected calls by workload",
-            "In the time range, critical ones first. The page /incidents of the node says by which process and why, and what to do.",
+            "In the time range, critical ones first. Click a row: the explorer of its node says by which process and why, and what to do. It is at the address in the field Explorer.",
             unit::COUNT,
             &format!(
                 "sort_desc(sum by (severity, policy, namespace, pod, container, cgroup, syscall, argument, abi, instance) ({within_range}))"
             ),
         )
+        .leads_to(LeadsTo::IncidentsOfRow)
         .size(24, 10),
         table(
             "By policy and call",

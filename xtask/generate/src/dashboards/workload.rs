@@ -114,12 +114,13 @@ fn new() -> Vec<Panel> {
     vec![
         workloads(
             "First calls in the time range",
-            "For a new workload, all calls are first calls. The page /new of the node says when, and by which process.",
+            "For a new workload, all calls are first calls. Click a row: the explorer of its node says when, and by which process. It is at the address in the field Explorer.",
             unit::COUNT,
             &format!(
                 "sum by ({WHO}, syscall, set, abi) (syscallmon_syscalls_total{{WORKLOAD}} unless max_over_time(syscallmon_syscalls_total{{WORKLOAD}}[5m] offset $__range))"
             ),
-        ),
+        )
+        .leads_to(LeadsTo::NewCallsOfRow),
         lines(
             "Distinct calls",
             "Number of different system calls; constant for a workload in a steady state.",
@@ -198,8 +199,8 @@ fn profile() -> Vec<Panel> {
         )
         .thresholds(FEW_IS_GOOD),
         table(
-            "Coverage: replicas that make each call",
-            "Calls that few replicas make come first: a profile of one replica would lack them.",
+            "Calls that it makes, by number of replicas",
+            "Calls that few replicas make come first: a profile of one replica would lack them. `syscallmon profile generate` makes the profile.",
             unit::COUNT,
             &format!("sort(count by (syscall, abi) ({own}))"),
         ),

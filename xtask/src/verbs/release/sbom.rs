@@ -12,7 +12,7 @@ const CARGO_CYCLONEDX: CargoTool = CargoTool {
     name: "cargo-cyclonedx",
     version: "0.5.9",
     version_args: &["cyclonedx", "--version"],
-    features: "",
+    features: &[],
     why: "lists the crates in a binary",
 };
 /// The file that it writes, for the binary of the package.

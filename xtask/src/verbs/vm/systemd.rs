@@ -18,9 +18,6 @@ use crate::verbs::packages;
 
 /// The kernel that boots.
 const KERNEL: &str = "x86_64-6.12";
-/// The document with the comparison, and the mark around it.
-const DOCUMENT: &str = "docs/profiles.md";
-const MARK: &str = "peer";
 const UNIT: &str = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/syscallmon/run\n";
 
 /// What a VM contains, and what it runs.
@@ -39,6 +36,8 @@ pub(super) struct Guest {
     /// Whether packages of two versions are below `/syscallmon/packages`, instead of the daemon.
     has_packages: bool,
     policy: Option<&'static str>,
+    /// The document with the table that the script prints, and the mark around it.
+    table: Option<(&'static str, &'static str)>,
     /// The kernel that boots, whose headers are part of the file system. By default, one without headers.
     with_headers: Option<&'static Image>,
 }
@@ -68,6 +67,7 @@ pub(super) const HIDING: Guest = Guest {
     deny: [umask, kill]
 "#,
     ),
+    table: None,
     with_headers: None,
 };
 
@@ -83,6 +83,7 @@ pub(super) const PROFILES: Guest = Guest {
     has_web_server: true,
     has_packages: false,
     policy: None,
+    table: None,
     with_headers: None,
 };
 
@@ -99,6 +100,7 @@ pub(super) const PEER: Guest = Guest {
     has_web_server: true,
     has_packages: false,
     policy: None,
+    table: Some(("docs/profiles.md", "peer")),
     with_headers: Some(&WITH_HEADERS),
 };
 
@@ -113,6 +115,22 @@ pub(super) const PACKAGES: Guest = Guest {
     has_web_server: false,
     has_packages: true,
     policy: None,
+    table: None,
+    with_headers: None,
+};
+
+/// A machine of systemd-nspawn that boots systemd.
+pub(super) const MACHINES: Guest = Guest {
+    name: "systemd-machines",
+    packages: "systemd,systemd-sysv,systemd-container,dbus,libpam-systemd,procps,util-linux,curl,python3-minimal",
+    memory_mib: 4096,
+    timeout: machine::TIMEOUT,
+    run: include_str!("systemd/machines.sh"),
+    programs: &[],
+    has_web_server: false,
+    has_packages: false,
+    policy: Some(include_str!("systemd/machines.yaml")),
+    table: Some(("docs/kernels-and-runtimes.md", "machines")),
     with_headers: None,
 };
 
@@ -137,7 +155,10 @@ pub(super) fn run(root: &Path, guest: &Guest, is_dist: bool, writes: bool) -> Re
     let boot = Boot { kernel, vmlinuz: &vmlinuz, initramfs: &initramfs, memory_mib, timeout };
     let (_, console) = machine::boot(boot, &logs.join(format!("{}.log", guest.name)))?;
     script_checks::judge(&console).context("the console is in target/vm/log")?;
-    if writes { marked::write(root, DOCUMENT, MARK, &table(&console)) } else { Ok(()) }
+    match guest.table.filter(|_| writes) {
+        Some((document, mark)) => marked::write(root, document, mark, &table(&console)),
+        None => Ok(()),
+    }
 }
 
 /// Returns the rows of the table that the script printed.
@@ -201,7 +222,7 @@ mod tests {
 
     #[test]
     fn every_program_of_the_vm_is_there() {
-        for guest in [HIDING, PROFILES, PEER, PACKAGES] {
+        for guest in [HIDING, PROFILES, PEER, PACKAGES, MACHINES] {
             let marks = ["$programs/", "/syscallmon/programs/"];
             let used = marks.iter().flat_map(|mark| guest.run.split(mark).skip(1));
             let end = |c: char| c.is_whitespace() || c == '"';
@@ -209,6 +230,14 @@ mod tests {
                 assert!(guest.programs.iter().any(|(name, _)| *name == program), "{program}");
             }
         }
+    }
+
+    #[test]
+    fn guide_has_the_policy_of_machines() {
+        let guide = fs::read_to_string(workspace::root().join("docs/install.md")).unwrap();
+        let policy = MACHINES.policy.unwrap();
+        let allowed = policy.lines().find(|line| line.contains("allow:")).unwrap();
+        assert!(guide.lines().any(|line| line.trim() == allowed.trim()), "{allowed}");
     }
 
     #[test]

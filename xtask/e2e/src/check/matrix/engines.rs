@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
-use super::system::System;
+use super::{system::cgroup_of, user};
 use crate::{
     containerd::Containerd,
     cri::{Cri, Pod},
@@ -21,8 +21,16 @@ pub(super) trait Engine {
     fn versions(&self) -> &[String; 2];
     /// Returns the name of its container, which is unique on the machine.
     fn name(&self) -> &str;
-    /// Returns the name of the engine in the label `runtime`, or `None` if the daemon cannot know it.
-    fn label(&self) -> Option<&'static str>;
+    /// Returns how the daemon knows the running container with this id.
+    fn known(&self, id: &str) -> Result<Known>;
+    /// Whether the daemon distinguishes the runtime's calls from the container's. Policies of the others allow them.
+    fn is_runtime_distinguished(&self) -> bool {
+        true
+    }
+    /// Whether the runtime leaves the container in the cgroup of its caller, so that there is nothing to check.
+    fn lacks_cgroup(&self) -> bool {
+        false
+    }
     /// Starts the container with this script. Returns its id.
     fn start(&self, script: &str) -> Result<String>;
     /// Runs a script in the container.
@@ -31,6 +39,14 @@ pub(super) trait Engine {
     fn restart(&self, id: &str, script: &str) -> Result<String>;
     /// Removes the container.
     fn remove(&self, id: &str) -> Result<()>;
+}
+
+/// How the daemon knows a container.
+pub(super) enum Known {
+    /// By an API: the label `runtime`, and the id there, which may be that of the container around it.
+    Name(&'static str, String),
+    /// By the path of its cgroup.
+    Path(String),
 }
 
 /// containerd through its CRI, as Kubernetes uses it.
@@ -63,8 +79,8 @@ impl Engine for Pods {
         &self.pod.name
     }
 
-    fn label(&self) -> Option<&'static str> {
-        Some("containerd")
+    fn known(&self, id: &str) -> Result<Known> {
+        Ok(Known::Name("containerd", id.to_owned()))
     }
 
     fn start(&self, script: &str) -> Result<String> {
@@ -91,42 +107,60 @@ impl Engine for Pods {
 
 /// Docker or Podman, by its command.
 pub(super) struct Command<'a> {
-    system: &'a System,
-    program: &'static str,
-    is_rootless: bool,
+    namespaces: &'a Namespaces,
+    /// The command, with its first arguments.
+    program: Vec<&'static str>,
+    owner: Owner,
     runtime: &'static str,
     versions: [String; 2],
     name: String,
 }
 
+/// Whose engine it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Root,
+    User,
+}
+
 impl<'a> Command<'a> {
-    pub(super) fn docker(system: &'a System, runtime: &'static str, versions: [String; 2]) -> Self {
-        let name = format!("docker-{runtime}");
-        Self { system, program: "docker", is_rootless: false, runtime, versions, name }
+    fn new(
+        namespaces: &'a Namespaces,
+        program: &[&'static str],
+        owner: Owner,
+        runtime: &'static str,
+        versions: [String; 2],
+    ) -> Self {
+        let rootless = if owner == Owner::User { "rootless-" } else { "" };
+        let name = format!("{rootless}{}-{runtime}", program[0]);
+        Self { namespaces, program: program.to_vec(), owner, runtime, versions, name }
     }
 
-    pub(super) fn podman(system: &'a System, runtime: &'static str, versions: [String; 2]) -> Self {
-        let name = format!("podman-{runtime}");
-        Self { system, program: "podman", is_rootless: false, runtime, versions, name }
+    pub(super) fn docker(namespaces: &'a Namespaces, runtime: &'static str, versions: [String; 2]) -> Self {
+        Self::new(namespaces, &["docker"], Owner::Root, runtime, versions)
+    }
+
+    /// Docker of a user without privileges.
+    pub(super) fn rootless_docker(namespaces: &'a Namespaces, runtime: &'static str, versions: [String; 2]) -> Self {
+        Self::new(namespaces, &["docker", "--host", user::DOCKER], Owner::User, runtime, versions)
+    }
+
+    pub(super) fn podman(namespaces: &'a Namespaces, runtime: &'static str, versions: [String; 2]) -> Self {
+        Self::new(namespaces, &["podman", "--runtime", runtime], Owner::Root, runtime, versions)
     }
 
     /// Podman of a user without privileges.
-    pub(super) fn rootless(system: &'a System, runtime: &'static str, versions: [String; 2]) -> Self {
-        let name = format!("rootless-{runtime}");
-        Self { system, program: "podman", is_rootless: true, runtime, versions, name }
+    pub(super) fn rootless_podman(namespaces: &'a Namespaces, runtime: &'static str, versions: [String; 2]) -> Self {
+        Self::new(namespaces, &["podman", "--runtime", runtime], Owner::User, runtime, versions)
     }
 
     fn run(&self, args: &[&str]) -> Result<String> {
-        let args = match self.program {
-            "podman" => [&[self.program, "--runtime", self.runtime], args].concat(),
-            _ => [&[self.program], args].concat(),
+        let args = [&self.program, args].concat();
+        let output = match self.owner {
+            Owner::User => user::run(self.namespaces, &args)?,
+            Owner::Root => self.namespaces.run(args[0], &args[1..])?,
         };
-        let output = if self.is_rootless {
-            self.system.run_as_user(&args)
-        } else {
-            self.system.namespaces.run(args[0], &args[1..])
-        };
-        Ok(output?.trim_end().to_owned())
+        Ok(output.trim_end().to_owned())
     }
 }
 
@@ -139,15 +173,27 @@ impl Engine for Command<'_> {
         &self.name
     }
 
-    fn label(&self) -> Option<&'static str> {
-        (!self.is_rootless).then_some(self.program)
+    fn known(&self, id: &str) -> Result<Known> {
+        Ok(match self.owner {
+            Owner::User => Known::Path(cgroup_of(id)?),
+            Owner::Root => Known::Name(self.program[0], id.to_owned()),
+        })
+    }
+
+    fn is_runtime_distinguished(&self) -> bool {
+        self.owner == Owner::Root
+    }
+
+    /// Without systemd, crun of Debian 12 gives rootless containers no cgroup.
+    fn lacks_cgroup(&self) -> bool {
+        self.owner == Owner::User && self.versions[1].starts_with("crun 1.8.")
     }
 
     fn start(&self, script: &str) -> Result<String> {
         let name = format!("--name={}", self.name);
         let runtime = format!("--runtime={}", self.runtime);
         let mut args = vec!["run", "--detach", &name];
-        match self.program {
+        match self.program[0] {
             "docker" => args.push(&runtime),
             // cgroup2 may lack the controller that limits processes.
             _ => args.push("--pids-limit=0"),
