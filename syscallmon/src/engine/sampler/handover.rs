@@ -1,8 +1,8 @@
 //! Pinned mode: continues with the counts of the daemon before, and lets the next one continue.
 //!
-//! The saved state has the totals, and the part of the kernel's counts that they contain. The kernel's counts only grow,
-//! so the next daemon adds exactly what is missing, however old the state is. A slot is freed only after a saved state
-//! has its last counts, and tables of the daemon before are removed only after a saved state has theirs.
+//! The saved state has the totals, and the part of the kernel's counts that they contain. The kernel's counts only
+//! grow, so the next daemon adds exactly what is missing, however old the state is. A slot is freed only after a saved
+//! state has its last counts, and tables of the daemon before are removed only after a saved state has theirs.
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
