@@ -46,6 +46,8 @@ pub enum Work {
     Baseline,
     /// Reads and writes violations, incidents and alerts.
     AlertState,
+    /// Reads and writes totals.
+    Totals,
     /// Reads a kubeconfig, its files and the token of the service account.
     Kubeconfig,
     /// Looks for the sockets of container runtimes.
@@ -58,13 +60,14 @@ pub enum Work {
 
 impl Work {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Dns,
         Self::Secret,
         Self::WebConfig,
         Self::Policy,
         Self::Baseline,
         Self::AlertState,
+        Self::Totals,
         Self::Kubeconfig,
         Self::Socket,
         Self::AlertLog,
@@ -81,6 +84,7 @@ impl Work {
             Self::Policy => "policy",
             Self::Baseline => "baseline",
             Self::AlertState => "alert_state",
+            Self::Totals => "totals",
             Self::Kubeconfig => "kubeconfig",
             Self::Socket => "socket",
             Self::AlertLog => "alert_log",

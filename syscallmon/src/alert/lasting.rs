@@ -17,10 +17,11 @@ use super::{
 use crate::{
     detect::{
         Incident, IncidentState, NewCall, Severity,
-        saved::{SavedCall, SavedIncident, SavedNewCall, SavedProcess, SavedWorkload, UnknownCall, age, moment},
+        saved::{SavedCall, SavedIncident, SavedNewCall, SavedProcess, UnknownCall, age, moment},
     },
     fair_share::{Priority, Tenant},
     stable_id::StableId,
+    workload::SavedWorkload,
 };
 
 /// Delivery at one moment.

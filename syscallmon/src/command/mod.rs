@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod continuation;
 mod daemon;
 mod daemon_flags;
 mod health;
@@ -12,7 +13,9 @@ mod profile;
 mod record;
 mod replay;
 mod run;
+mod stop;
 mod top;
+mod unpin;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -49,6 +52,7 @@ enum Command {
     Record(record::Record),
     Replay(replay::Replay),
     Top(top::Top),
+    Unpin(unpin::Unpin),
     #[command(hide = true)]
     SeccompProfile(profile::OwnProfile),
 }
@@ -79,6 +83,7 @@ impl Cli {
             Command::Record(record) => record.execute(),
             Command::Replay(replay) => replay.execute(),
             Command::Top(top) => top.execute(),
+            Command::Unpin(unpin) => unpin.execute(),
             Command::SeccompProfile(profile) => profile.execute(),
         }
     }

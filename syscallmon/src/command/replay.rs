@@ -22,10 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    output::print,
-    run::{StopSignals, bind},
-};
+use super::{output::print, run::bind, stop::StopSignals};
 use crate::{
     engine::{Controls, PlayError, Player, Replay as Playing, Speed},
     files, logging,

@@ -15,19 +15,19 @@ use clap::Args;
 use exporter_web::{Limits, Server};
 use syscallmon_common::ROOT_CGROUP_ID;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigFile, output::print};
+use super::{ConfigFile, continuation::Continuation, output::print, stop::StopSignals};
 use crate::{
     alert::Alerts,
     blocking::{self, FILE_TIMEOUT, START_TIMEOUT, Work},
     cgroup::{Hierarchies, Tree},
     detect::{Baselines, Detector},
-    engine::{Beginning, SamplerEnd, SamplerThread, Tunables},
+    engine::{Beginning, Lasting, SamplerEnd, SamplerThread, Tunables},
     kernel::{self, EventRings, Kernel, NUMBERS_ONLY, Options, Probe, ProbeStatus, V1Hierarchy},
     logging::{self, LogHandle},
     model::{Model, SeriesLayout},
@@ -35,7 +35,7 @@ use crate::{
     recording::SampleSender,
     serve::{Site, web_server},
     settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings, log_problems},
-    store::{AlertStore, Earlier, PolicyWatch, Store},
+    store::{AlertStore, Earlier, PolicyWatch, Store, TotalsSaver},
     syscalls::{ArgumentClasses, CallTable},
     view::{FixedFacts, Reload, Requester, View, Views},
     workload::{MetadataCache, WorkloadResolver},
@@ -84,6 +84,8 @@ pub(super) struct Attached {
     policy_files: PolicyFileStamps,
     /// Whether calls of container init are distinguished.
     knows_container_init: bool,
+    /// What lets the next daemon continue, and what saves it; `None` without pinned mode.
+    lasting: Option<(Lasting, TotalsSaver)>,
     pub(super) first: View,
 }
 
@@ -102,9 +104,11 @@ impl Attached {
         tunables: watch::Receiver<Tunables>,
         recording: Option<SampleSender>,
     ) -> anyhow::Result<Sampling> {
-        let Self { kernel, events, tree, resolver, model, detector, policy_files, first, .. } = self;
+        let Self { kernel, events, tree, resolver, model, detector, policy_files, lasting, first, .. } = self;
+        let lasting = lasting.map(|(lasting, _)| lasting);
         let (publish, views) = Views::new(first);
-        let beginning = |events| Beginning { kernel, events, tree, resolver, model, detector, alerts, recording };
+        let beginning =
+            |events| Beginning { kernel, events, tree, resolver, model, detector, alerts, recording, lasting };
         let (sampler, owner) = SamplerThread::new(events, beginning, publish, tunables)?;
         Ok(Sampling { sampler, owner, views, policy_files })
     }
@@ -121,7 +125,8 @@ impl Run {
         let server = server(config.web_config_file.clone(), limits)?;
         // Before calls are counted, because a slow disk must not delay the first reading.
         let alerts = (!self.once).then(|| AlertStore::open(&config.state_directory, &config.procfs, &config.node));
-        let attached = attach(&config)?;
+        let continuation = if self.once { None } else { Continuation::read(&config) };
+        let attached = attach(&config, continuation)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -166,6 +171,7 @@ impl Run {
         attached.detector.take_over(earlier.detection, earlier.saved.into_std());
         let alerts = Alerts::start(&config.alert, &config.node, earlier.delivery, &shutdown, &mut tasks);
         let (calls, knows_container_init) = (Arc::clone(&attached.first.facts.calls), attached.knows_container_init);
+        let mut totals = attached.lasting.as_ref().map(|(_, saver)| saver.clone());
         let (policies, cache) = (Arc::clone(&attached.first.policies), attached.resolver.cache().clone());
         let Sampling { sampler, owner, views, policy_files } =
             attached.into_sampling(alerts.clone(), watched.clone(), None)?;
@@ -179,6 +185,9 @@ impl Run {
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
 
         config.sources.start(&cache, &config.node, &shutdown, &mut tasks);
+        if let Some(totals) = &totals {
+            tasks.spawn(totals.clone().run(owner.clone(), shutdown.clone()));
+        }
         tasks.spawn(store.run(shutdown.clone()));
         tasks.spawn(alert_store.clone().run(owner.clone(), alerts.clone(), shutdown.clone()));
         let (sources, changed) = watch::channel(usable(&config.policies, knows_container_init));
@@ -189,6 +198,9 @@ impl Run {
         let reload = async |config: &mut Config| self.reload(config, &tunables, &set_policies, &log, &owner).await;
         let save = alert_store.save(&owner, &alerts);
         until_stopped(config, reload, (&mut tasks, stop), (sampling, save), (&shutdown, &end)).await?;
+        if let Some(totals) = &mut totals {
+            totals.write().await;
+        }
         tracing::info!("stopped");
         Ok(())
     }
@@ -267,30 +279,6 @@ async fn until_stopped(
     }
 }
 
-/// The signals that end the daemon.
-pub(super) struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    /// Handles them from now on, with or without a runtime. An early signal is kept for the runtime.
-    pub(super) fn new() -> io::Result<Self> {
-        // This only registers them, and starts no thread.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let _guard = runtime.enter();
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for one of them. Returns its name.
-    pub(super) async fn received(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
-
 /// Binds every address, before anything is attached and while privileges for low ports are there.
 pub(super) fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListener>> {
     let bind = |address: &ListenAddress| {
@@ -307,8 +295,9 @@ pub(super) fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListene
 pub(super) const PART_OF_HIERARCHY: &str = "existing cgroups outside this part have no name; in a container, \
     mount the host's /sys/fs/cgroup and set --path.cgroupfs to it";
 
-/// Loads and attaches the programs, and then drops privileges. Single-threaded, because capabilities belong to threads.
-pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
+/// Loads and attaches the programs, pinned if there is a continuation, and then drops privileges. Single-threaded,
+/// because capabilities belong to threads.
+pub(super) fn attach(config: &Config, continuation: Option<Continuation>) -> anyhow::Result<Attached> {
     let hierarchies = Hierarchies::find(&config.procfs, config.cgroupfs.as_deref(), config.hierarchy)?;
     tracing::info!(counted_by = %hierarchies.set(), mounted = %hierarchies, "found cgroups");
     if !hierarchies.are_whole() {
@@ -320,18 +309,13 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let calls = CallTable::native();
     // No call is counted before.
     let started = (Instant::now(), SystemTime::now());
+    let pin = continuation.as_ref().and_then(|continuation| continuation.pin_options(config));
     let (kernel, events) = Kernel::load(
-        &options(config, &hierarchies),
+        &Options { pin, ..options(config, &hierarchies) },
         &calls.kernel_tables(&config.latency.calls, config.features.arguments),
     )?;
     log_probes(&kernel, config);
-    let is_container_init = |status: &ProbeStatus| status.probe == Probe::ContainerInit && status.is_up();
-    let knows_container_init = kernel.probes().iter().any(is_container_init);
-    if !knows_container_init && config.policies.built_in {
-        tracing::warn!(
-            "the policy runtime-default is not in force, because calls of container init cannot be separated from calls of the container's program"
-        );
-    }
+    let knows_container_init = knows_container_init(&kernel, config);
     let loaded = usable(&config.policies, knows_container_init).load_at_start();
     let LoadedPolicies { policies, problems, files: policy_files } = loaded;
     log_problems(&problems);
@@ -365,8 +349,21 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     detector.knows_arguments(kernel.counts_arguments());
     detector.lacks_policies(!problems.is_empty());
     let resolver = WorkloadResolver::new(cache, config.rules.clone(), config.node.as_str().into());
-    let (tree, model) = (Tree::new(hierarchies.mounts()), Model::new(config.max_series).with_layout(layout));
-    Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, knows_container_init, first })
+    let tree = Tree::new(hierarchies.mounts());
+    let (model, lasting) = Continuation::begin(continuation, config.max_series, layout);
+    Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, knows_container_init, lasting, first })
+}
+
+/// Whether calls of container init are distinguished. Warns if the built-in policy needs that.
+fn knows_container_init(kernel: &Kernel, config: &Config) -> bool {
+    let is_container_init = |status: &ProbeStatus| status.probe == Probe::ContainerInit && status.is_up();
+    let is_known = kernel.probes().iter().any(is_container_init);
+    if !is_known && config.policies.built_in {
+        tracing::warn!(
+            "the policy runtime-default is not in force, because calls of container init cannot be separated from calls of the container's program"
+        );
+    }
+    is_known
 }
 
 fn log_probes(kernel: &Kernel, config: &Config) {
@@ -407,6 +404,7 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
         sys_enter: config.sys_enter,
         features: config.features,
         hierarchies: kernel::CountedHierarchies { cgroup2: hierarchies.cgroup2().is_some(), cgroup2_root, v1 },
+        pin: None,
     }
 }
 

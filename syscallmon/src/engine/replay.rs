@@ -312,7 +312,7 @@ impl Replay {
                 None
             }
             // A replay has no policies and no configuration to reload, and leaves nothing.
-            Request::Policies(..) | Request::Configuration(_) | Request::Lasting(..) => None,
+            Request::Policies(..) | Request::Configuration(_) | Request::Lasting(..) | Request::Saved(..) => None,
         };
         self.publish();
         if let Some(done) = done {

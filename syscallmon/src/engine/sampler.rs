@@ -7,7 +7,9 @@
 
 mod alive;
 mod events;
+mod handover;
 mod idle;
+mod naming;
 mod paths;
 mod record;
 mod slots;
@@ -15,7 +17,6 @@ mod thread;
 
 use std::{
     cell::{OnceCell, RefCell},
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -26,8 +27,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::thread::{SamplerEnd, SamplerThread};
-use self::{alive::Alive, events::name_first_calls, idle::serve_idle, record::Recorder};
+use self::{alive::Alive, idle::serve_idle, record::Recorder};
+pub use self::{
+    handover::{Lasting, SLOT_OFFSET},
+    thread::{SamplerEnd, SamplerThread},
+};
 use super::{
     attribution::Attribution,
     far_away,
@@ -38,7 +42,7 @@ use crate::{
     cgroup::Tree,
     detect::Detector,
     kernel::{EventStreams, Kernel, Probe},
-    model::{Delta, Model, Totals},
+    model::{Model, Totals},
     recording::SampleSender,
     snapshot::{Counts, Snapshot},
     view::{FirstCalls, LastingState, Request, Requester, Requests, SnapshotInfo, View},
@@ -93,6 +97,8 @@ pub struct Sampler {
     /// Number of dead cgroups that triggers an early sample.
     many_dead: usize,
     recorder: Recorder,
+    /// What lets the next daemon continue; `None` without pinned mode.
+    lasting: Option<Lasting>,
 }
 
 /// The parts of a sampler.
@@ -113,6 +119,8 @@ pub struct Beginning {
     pub alerts: Alerts,
     /// Recording, if there is one.
     pub recording: Option<SampleSender>,
+    /// What lets the next daemon continue; `None` without pinned mode.
+    pub lasting: Option<Lasting>,
 }
 
 impl Sampler {
@@ -122,7 +130,8 @@ impl Sampler {
         views: watch::Sender<Arc<View>>,
         tunables: watch::Receiver<Tunables>,
     ) -> (Self, Requester) {
-        let Beginning { kernel, events, mut tree, mut resolver, model, mut detector, alerts, recording } = beginning;
+        let Beginning { kernel, events, mut tree, mut resolver, model, mut detector, alerts, recording, lasting } =
+            beginning;
         let (owner, requests) = Requester::new();
         tree.walk();
         resolver.policies_use_owner(detector.uses_owner());
@@ -152,6 +161,7 @@ impl Sampler {
             last_walk: Instant::now(),
             many_dead: (slots / 8).max(1),
             recorder: Recorder::new(recording, started),
+            lasting,
         };
         (sampler, owner)
     }
@@ -163,6 +173,7 @@ impl Sampler {
             tokio::select! { () = begin.cancelled() => {}, () = shutdown.cancelled() => {} }
         };
         serve_idle(&mut self.requests, &mut self.detector, &self.alerts, until_begin).await;
+        self.take_over();
         self.sample_until(&shutdown).await;
         let Self { kernel, events, mut requests, mut detector, alerts, .. } = self;
         drop((events, kernel));
@@ -193,8 +204,8 @@ impl Sampler {
             }
             self.deliver();
         }
-        if self.recorder.is_active() {
-            // The recording contains all calls until now.
+        if self.recorder.is_active() || self.lasting.is_some() {
+            // The recording, or the saved state, contains all calls until now.
             self.sample();
         }
         self.judge_answered(Some(LOOKUP_WAIT));
@@ -285,6 +296,7 @@ impl Sampler {
                     self.publisher.policies_were_read(problems);
                 }
                 Request::Configuration(problems) => self.publisher.configuration_was_read(problems),
+                Request::Saved(number, is_saved) => self.saved(number, is_saved),
             }
         }
         let snapshot = self.publisher.snapshot;
@@ -309,6 +321,9 @@ impl Sampler {
         let (dead, retired) = self.retire_dead();
         let taken = Instant::now();
         let mut snapshot = self.kernel.snapshot();
+        if let Some(lasting) = &self.lasting {
+            lasting.correct(&mut snapshot);
+        }
         self.report_first_calls();
         self.find_paths(&snapshot);
         // A cgroup without any event is counted completely after a walk has looked for its path.
@@ -320,11 +335,15 @@ impl Sampler {
         self.count(&snapshot, taken);
         self.report_first_calls();
         // After the counts are applied, because this may take many system calls.
-        self.free(&retired);
+        match &mut self.lasting {
+            Some(lasting) => lasting.retired(&retired, &snapshot),
+            None => self.free(&retired),
+        }
         self.forget(&dead);
         self.report_first_calls();
         self.finish_sample(&snapshot, &retired, taken, begin);
         let gone = (&retired[..], self.tunables.borrow().expire_after);
+        self.save(taken);
         self.recorder.finish(snapshot, gone, &self.publisher.snapshot, self.resolver.cache());
     }
 
@@ -340,9 +359,12 @@ impl Sampler {
         self.judge_answered(Some(LOOKUP_WAIT));
         let mut deltas = self.apply_names(now);
         self.judge_waiting();
+        let known = |id| self.lasting.as_ref()?.name(id);
         let (tree, resolver, recorder) = (&self.tree, &mut self.resolver, &mut self.recorder);
         deltas.extend(self.model.apply(snapshot, now, |id| {
-            let named = resolver.name(id, tree.path(id)?).clone();
+            let named = tree.path(id).map(|path| resolver.name(id, path).clone());
+            let is_waiting = |named: &ResolvedWorkload| matches!(named.workload, Workload::Unresolved(_));
+            let named = if named.as_ref().is_none_or(is_waiting) { known(id).or(named) } else { named }?;
             recorder.named(id, &named);
             Some(named)
         }));
@@ -361,26 +383,6 @@ impl Sampler {
         self.detector.judge_counted(&deltas, time, |id| !self.model.is_whole(id));
         self.detector.tick(&self.model, now, time);
         self.resolver.policies_use_owner(self.detector.uses_owner());
-    }
-
-    /// Applies new names to workloads and to their first calls. Detection judges calls by these names.
-    fn apply_names(&mut self, now: Instant) -> Vec<Delta> {
-        self.resolver.refresh();
-        // After a rename, not all calls of the new workload are known.
-        let renamed = self.resolver.take_renamed();
-        self.model.forget_births(&renamed);
-        self.resolver.check_node();
-        let named = newly_named(&self.model, &self.resolver);
-        let mut deltas = Vec::new();
-        if !named.is_empty() {
-            self.resolver.set(&named);
-            self.detector.renamed(&named);
-            deltas = self.model.rename(&named, now);
-        }
-        self.detector.name_taken_over(&self.resolver);
-        let called = name_first_calls(&mut self.first_calls, &self.resolver);
-        self.recorder.renamed(&renamed, named, called);
-        deltas
     }
 
     /// Exports workloads that have waited too long for their names.
@@ -413,19 +415,12 @@ impl Sampler {
             duration: begin.elapsed(),
             series: snapshot.series,
             histograms: snapshot.histograms,
-            cgroups: snapshot.slots.len() - freed.len(),
+            cgroups: snapshot.slots.len().saturating_sub(freed.len()),
             losses: snapshot.losses,
         };
         self.publisher.sampled(info, taken, &self.model);
         self.publish();
     }
-}
-
-/// Renames workloads whose awaited name is known now.
-fn newly_named(model: &Model, resolver: &WorkloadResolver) -> HashMap<Workload, ResolvedWorkload> {
-    let named =
-        model.unresolved().map(|identity| (Workload::Unresolved(Arc::clone(identity)), resolver.of_identity(identity)));
-    named.filter(|(_, named)| !matches!(named.workload, Workload::Unresolved(_))).collect()
 }
 
 /// Ticks at once, and then at each interval. Skips late ticks.

@@ -5,6 +5,7 @@ use aya::Ebpf;
 use super::{
     Error, Options, Probe, ProbeStatus,
     facts::Facts,
+    hooks::Hooks,
     implementation::Implementation,
     probe::{AttachPhase, PROBES, ProbeRow},
 };
@@ -32,7 +33,7 @@ pub(super) trait Attachment {
     /// # Errors
     ///
     /// As for [`Self::load`].
-    fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error>;
+    fn attach(&mut self, ebpf: &mut Ebpf, hooks: &mut Hooks<'_>) -> Result<(), Error>;
 
     /// Returns the status.
     fn status(&self) -> ProbeStatus;
@@ -120,9 +121,9 @@ impl<'a> Attachments<'a> {
     /// # Errors
     ///
     /// As for [`Self::load`].
-    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, phase: AttachPhase) -> Result<(), Error> {
+    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, hooks: &mut Hooks<'_>, phase: AttachPhase) -> Result<(), Error> {
         let mut of_phase = self.probes.iter_mut().filter(|probe| probe.row.phase == phase);
-        of_phase.try_for_each(|probe| probe.attachment.attach(ebpf))
+        of_phase.try_for_each(|probe| probe.attachment.attach(ebpf, hooks))
     }
 
     /// Returns the status of each probe.

@@ -8,6 +8,7 @@ use aya::{
 use super::{
     Error,
     facts::Facts,
+    hooks::{Hooks, Place},
     program,
     remedies::{one_line, privileges},
     tracefs,
@@ -117,14 +118,14 @@ impl Implementation {
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub(super) fn attach(self, end: CallEnd, ebpf: &mut Ebpf) -> Result<(), LoadProblem> {
-        let (name, tracepoint) = (self.program(end), end.tracepoint());
-        match self {
-            TpBtf => program::<BtfTracePoint>(ebpf, name)?.attach().map(|_| ())?,
-            RawTp => program::<RawTracePoint>(ebpf, name)?.attach(tracepoint).map(|_| ())?,
-            Tracepoint => program::<TracePoint>(ebpf, name)?.attach(CATEGORY, tracepoint).map(|_| ())?,
-        }
-        Ok(())
+    pub(super) fn attach(self, end: CallEnd, ebpf: &mut Ebpf, hooks: &mut Hooks<'_>) -> Result<(), LoadProblem> {
+        let tracepoint = end.tracepoint();
+        let place = match self {
+            TpBtf => Place::Btf(tracepoint),
+            RawTp => Place::Raw(tracepoint),
+            Tracepoint => Place::Classic(CATEGORY, tracepoint),
+        };
+        Ok(hooks.attach(ebpf, self.program(end), place)?)
     }
 }
 

@@ -14,8 +14,8 @@ use zerocopy::IntoBytes;
 
 use super::{
     Error, EventRings, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, TableCapacity, attachments::Attachments,
-    facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::AttachPhase, program, reclaim, remedies::privileges,
-    sizes::Sizes, tables::Tables,
+    facts::Facts, fdinfo, globals::Globals, hooks::Hooks, log::KernelLog, pinned::Pins, probe::AttachPhase, program,
+    reclaim, remedies::privileges, sizes::Sizes, tables::Tables, wait_for_programs,
 };
 
 use crate::syscalls::{KernelTables, arguments::KernelRules};
@@ -27,11 +27,17 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SYSCALLMON_BPF_OBJECT")
 pub(super) fn load(options: &Options, tables: &KernelTables) -> Result<(Kernel, EventRings), Error> {
     let (facts, loader) = Facts::find(options)?;
     let cpus = possible_cpus()?;
-    let mut ebpf = load_object(loader, (options, options.capacity), cpus, &facts, tables)?;
+    let mut pins = options.pin.as_ref().map(Pins::open).transpose()?;
+    let mut ebpf = load_object(loader, (options, options.capacity), cpus, &facts, tables, pins.as_ref())?;
 
     let mut probes = Attachments::needed(options, &facts);
+    let sizes = Sizes::new(options, options.capacity);
+    if let Some(pins) = &mut pins {
+        pins.pin_tables(&ebpf, &sizes, cpus)?;
+    }
+    let mut hooks = pins.as_mut().map_or(Hooks::Direct, |pins| Hooks::Dispatched(&mut pins.dispatchers));
     probes.load(&mut ebpf, AttachPhase::First)?;
-    probes.attach(&mut ebpf, AttachPhase::First)?;
+    probes.attach(&mut ebpf, &mut hooks, AttachPhase::First)?;
     probes.load(&mut ebpf, AttachPhase::Calls)?;
     program::<RawTracePoint>(&mut ebpf, reclaim::PROGRAM)?.load()?;
     // Records the daemon's process id before the first call is counted.
@@ -42,19 +48,24 @@ pub(super) fn load(options: &Options, tables: &KernelTables) -> Result<(Kernel, 
         cgroup: ring(&mut ebpf, "CGROUP_EVENTS")?,
         first_calls: ring(&mut ebpf, "FIRST_CALLS")?,
     };
-    let tables = Tables::new(&ebpf, &Sizes::new(options, options.capacity), cpus, memory_bytes)?;
+    let tables = Tables::new(&ebpf, &sizes, cpus, memory_bytes)?;
     probes.replace_lossy(&mut ebpf)?;
     // All programs are loaded before the first one is attached.
     for phase in AttachPhase::REST {
         probes.load(&mut ebpf, phase)?;
     }
     for phase in AttachPhase::REST {
-        probes.attach(&mut ebpf, phase)?;
+        probes.attach(&mut ebpf, &mut hooks, phase)?;
+    }
+    if let Some(pins) = &mut pins {
+        pins.dispatchers.remove_unused()?;
+        // The programs of the daemon before have ended then: their counts are final.
+        wait_for_programs();
     }
     let counting = [Probe::SysEnter, Probe::SysExit].map(|probe| probes.program(probe));
     let probes = probes.statuses();
     let counts_arguments = facts.counts_arguments(options);
-    Ok((Kernel { ebpf, counting, probes, counts_arguments, tables }, events))
+    Ok((Kernel { ebpf, counting, probes, counts_arguments, tables, pins }, events))
 }
 
 /// See [`Kernel::verify`].
@@ -62,7 +73,7 @@ pub(super) fn verify(options: &Options, tables: &KernelTables) -> Result<Vec<Pro
     let (facts, loader) = Facts::find(options)?;
     // The smallest tables are enough: the verifier only needs to know that they exist.
     let capacity = TableCapacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
-    let mut ebpf = load_object(loader, (options, capacity), possible_cpus()?, &facts, tables)?;
+    let mut ebpf = load_object(loader, (options, capacity), possible_cpus()?, &facts, tables, None)?;
     let mut probes = Attachments::needed(options, &facts);
     probes.verify(&mut ebpf)?;
     Ok(probes.statuses())
@@ -74,6 +85,7 @@ fn load_object(
     cpus: usize,
     facts: &Facts,
     call_tables: &KernelTables,
+    pins: Option<&Pins>,
 ) -> Result<Ebpf, Error> {
     let sizes = Sizes::new(options, capacity);
     let globals = Globals::new(options, capacity, &sizes, facts);
@@ -85,8 +97,12 @@ fn load_object(
     loader.override_global("ARGUMENT_CALL_OF", call_of.as_slice(), true);
     loader.override_global("ARGUMENT_CALLS", calls.as_bytes(), true);
     loader.override_global("ARGUMENT_RULES", rules.as_bytes(), true);
-    for (name, entries) in sizes.maps(cpus)? {
+    let entries = sizes.maps(cpus)?;
+    for (name, entries) in entries {
         loader.map_max_entries(name, entries);
+    }
+    if let Some(pins) = pins {
+        pins.share_task_tables(&mut loader, &entries)?;
     }
     loader.load(OBJECT).map_err(|error| privileges(&error, "making a map").unwrap_or(Error::Load(error)))
 }

@@ -1,7 +1,7 @@
 //! Loads, attaches and reads the eBPF programs. The only module that uses aya.
 //!
-//! It knows no names of cgroups or calls, and nothing of Prometheus. [`Kernel`] detaches everything when it is dropped.
-//! Nothing is pinned, so nothing outlives the process.
+//! It knows no names of cgroups, and nothing of Prometheus. [`Kernel`] detaches everything when it is dropped, except
+//! in [pinned mode](pinned).
 
 mod attachments;
 mod btf;
@@ -9,6 +9,7 @@ mod events;
 mod facts;
 mod fdinfo;
 mod globals;
+mod hooks;
 mod implementation;
 mod io_uring;
 mod last_read;
@@ -16,6 +17,7 @@ mod load;
 mod log;
 mod mapped;
 mod offsets;
+mod pinned;
 mod preemption;
 mod probe;
 mod reclaim;
@@ -43,6 +45,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     btf::BtfError,
     events::{CgroupChange, FirstCallEvent},
+    pinned::{PinOptions, PreviousTables, unpin},
     probe::{PROBES, Probe, ProbeRow, ProbeStatus, SysEnter},
     streams::{EventRings, EventStreams, Ring},
 };
@@ -68,6 +71,7 @@ use crate::{
     snapshot::Snapshot,
     syscalls::{ArgumentClasses, KernelTables},
 };
+use pinned::Pins;
 use tables::Tables;
 
 /// What is missing if classes of arguments are not counted.
@@ -129,6 +133,8 @@ pub struct Options {
     pub features: Features,
     /// The hierarchies that are counted.
     pub hierarchies: CountedHierarchies,
+    /// Pinned mode; `None`: the programs end with the daemon.
+    pub pin: Option<PinOptions>,
 }
 
 /// The cgroup hierarchies that are counted.
@@ -229,6 +235,33 @@ pub enum Error {
     /// The eBPF side's log cannot be read.
     #[error("cannot read the log of the eBPF programs")]
     Log(#[from] aya_log::Error),
+    /// A pinned object could not be made, read or removed.
+    #[error("cannot use {}", path.display())]
+    Pin {
+        /// The object or directory.
+        path: PathBuf,
+        /// The kernel's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The directory of pins is elsewhere.
+    #[error("{} is not on a bpf file system: `mount -t bpf bpf /sys/fs/bpf`", path.display())]
+    NoBpfFileSystem {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another daemon has the directory of pins.
+    #[error("another syscallmon uses {}", path.display())]
+    Pinned {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The kernel has no link for a classic tracepoint.
+    #[error("programs on {tracepoint} cannot be pinned: requires Linux 5.15")]
+    NoLink {
+        /// The tracepoint.
+        tracepoint: &'static str,
+    },
     /// A ring buffer cannot be waited for.
     #[error("cannot wait for a ring buffer")]
     Wait(#[source] io::Error),
@@ -242,6 +275,7 @@ pub struct Kernel {
     probes: Vec<ProbeStatus>,
     counts_arguments: bool,
     tables: Tables,
+    pins: Option<Pins>,
 }
 
 impl Kernel {
@@ -340,6 +374,9 @@ impl Kernel {
 
     /// Returns how often the kernel skipped a program; `None` before Linux 5.12, which does not report it.
     fn recursion_misses(&self, name: &str) -> Option<u64> {
+        if let Some(pins) = &self.pins {
+            return fdinfo::field(pins.dispatchers.descriptor(name)?, "recursion_misses");
+        }
         let program = self.ebpf.program(name)?.fd().ok()?;
         fdinfo::field(program.as_fd(), "recursion_misses")
     }

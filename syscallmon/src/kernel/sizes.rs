@@ -63,6 +63,12 @@ impl Sizes {
         }
     }
 
+    /// Returns the sizes of the tables of counts of another daemon.
+    pub(super) fn of_counts(slots: u32, series: u32, histograms: u32) -> Self {
+        let (errors, denied, arguments, task_state_rows, starts) = (0, 0, 0, 0, 0);
+        Self { slots, series, histograms, errors, denied, arguments, task_state_rows, starts }
+    }
+
     /// Returns the sizes by the names of the maps.
     ///
     /// # Errors

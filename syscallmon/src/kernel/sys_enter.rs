@@ -6,6 +6,7 @@ use super::{
     Error, NUMBERS_ONLY, Options, Probe, ProbeStatus, SysEnter,
     attachments::{AttachContext, Attachment},
     facts::Facts,
+    hooks::Hooks,
     implementation::{
         CallEnd,
         Implementation::{self, RawTp, TpBtf, Tracepoint},
@@ -102,9 +103,9 @@ impl Attachment for SysEnterAttachment {
     /// # Errors
     ///
     /// When the kernel refuses.
-    fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+    fn attach(&mut self, ebpf: &mut Ebpf, hooks: &mut Hooks<'_>) -> Result<(), Error> {
         let Some(implementation) = self.implementation else { return Ok(()) };
-        implementation.attach(CallEnd::Enter, ebpf).map_err(|problem| match problem {
+        implementation.attach(CallEnd::Enter, ebpf, hooks).map_err(|problem| match problem {
             LoadProblem::Fatal(error) => error,
             LoadProblem::Other(reason) => Error::SysEnter { implementation: implementation.name().to_owned(), reason },
         })

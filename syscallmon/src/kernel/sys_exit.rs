@@ -7,6 +7,7 @@ use super::{
     Error, Options, Probe, ProbeStatus,
     attachments::{AttachContext, Attachment},
     facts::Facts,
+    hooks::Hooks,
     implementation::{
         CallEnd,
         Implementation::{self, RawTp, TpBtf, Tracepoint},
@@ -66,9 +67,9 @@ impl Attachment for SysExitAttachment {
         Ok(())
     }
 
-    fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+    fn attach(&mut self, ebpf: &mut Ebpf, hooks: &mut Hooks<'_>) -> Result<(), Error> {
         let Some(implementation) = self.implementation else { return Ok(()) };
-        if let Err(problem) = implementation.attach(CallEnd::Exit, ebpf) {
+        if let Err(problem) = implementation.attach(CallEnd::Exit, ebpf, hooks) {
             self.implementation = None;
             self.problems.push(match problem {
                 LoadProblem::Fatal(error) => one_line(&error),

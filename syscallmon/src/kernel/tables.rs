@@ -4,73 +4,49 @@
 //! side takes a number from a queue. This module reclaims it after the cgroup is dead. It uses no system call on a map:
 //! [`ReclaimQueue`] explains why.
 
+mod counts;
 #[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     mem::offset_of,
     os::fd::OwnedFd,
-    sync::{
-        Arc,
-        atomic::{
-            AtomicU64,
-            Ordering::{Acquire, Relaxed},
-            fence,
-        },
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use aya::Ebpf;
 use syscallmon_common::{
-    Durations as KernelDurations, IndexRow, LossReason, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, POSITIONS_PER_CGROUP,
-    Pool, RECLAIM_ADD_ROOT, RECLAIM_ARGUMENT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM,
-    RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST,
-    ReclaimOp, SeriesKey, is_argument, is_denied,
+    IndexRow, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, Pool, RECLAIM_ADD_ROOT, RECLAIM_ARGUMENT, RECLAIM_CGROUP,
+    RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES,
+    RECLAIM_SLOT, RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey, is_argument, is_denied,
 };
 
+use self::counts::HISTOGRAM_WORDS;
+pub(super) use self::counts::{COUNT_TABLES, CountTables, MapArray};
 use super::{
     Error, Root,
-    last_read::{LastRead, ReadCounts},
     mapped::{MappedArray, MappedRows, descriptor, mapped},
     reclaim::{self, ReclaimQueue, Run},
     sizes::Sizes,
 };
-use crate::{
-    snapshot::{ArgumentKey, Counts, DeniedKey, Durations, ErrorKey, Losses, SlotCounts, Snapshot, SortedCounts},
-    syscalls::CallId,
-};
+use crate::snapshot::Snapshot;
 
 /// The mapped tables. User space accesses them only through this type.
 pub(super) struct Tables {
-    sizes: Sizes,
-    cpus: usize,
-    counters: MappedArray,
-    series_keys: MappedArray,
-    container_init_counts: MappedArray,
+    counts: CountTables,
     /// Mapped only where slots are being reclaimed.
     series_index: MappedRows,
-    slots: MappedArray,
     errors_of_slot: MappedArray,
     denied_of_slot: MappedArray,
     arguments_of_slot: MappedArray,
-    histograms: MappedArray,
-    histogram_keys: MappedArray,
-    remainder: MappedArray,
-    denied_remainder: MappedArray,
-    lost: MappedArray,
     exhausted: MappedArray,
     reclaim: ReclaimQueue,
-    /// The previous reading.
-    last: LastRead,
     /// Kernel memory of all maps, in bytes.
     memory_bytes: u64,
 }
-
-/// Durations of a slot's measured calls.
-type SlotDurations = Vec<(CallId, Durations)>;
 
 impl Tables {
     /// Takes the maps out of a loaded object, and fills the free lists.
@@ -81,33 +57,22 @@ impl Tables {
 
     /// The same with any maps: tests have no kernel side.
     fn over(
-        map: &dyn Fn(&'static str, usize) -> Result<MappedArray, Error>,
+        map: MapArray<'_>,
         series_index: OwnedFd,
         run: Run<'_>,
         sizes: &Sizes,
         (cpus, memory_bytes): (usize, u64),
     ) -> Result<Self, Error> {
-        let (rows, series, histograms) = (sizes.slots as usize, sizes.series as usize, sizes.histograms as usize);
+        let rows = sizes.slots as usize;
         let words = |name, count: usize| map(name, count * size_of::<u64>());
         let mut tables = Self {
-            sizes: *sizes,
-            cpus,
-            counters: words("COUNTERS", cpus * series)?,
-            series_keys: words("SERIES_KEYS", series)?,
-            container_init_counts: words("CONTAINER_INIT_COUNTS", series)?,
+            counts: CountTables::new(map, sizes, cpus)?,
             series_index: MappedRows::new(series_index, rows, size_of::<IndexRow>() / size_of::<u64>()),
-            slots: words("SLOTS", rows)?,
             errors_of_slot: words("ERRORS_OF_SLOT", rows)?,
             denied_of_slot: words("DENIED_OF_SLOT", rows)?,
             arguments_of_slot: words("ARGUMENTS_OF_SLOT", rows)?,
-            histograms: words("HISTOGRAMS", cpus * histograms * HISTOGRAM_WORDS)?,
-            histogram_keys: words("HISTOGRAM_KEYS", histograms)?,
-            remainder: words("REMAINDER", POSITIONS_PER_CGROUP)?,
-            denied_remainder: words("DENIED_REMAINDER", POSITIONS_PER_CGROUP)?,
-            lost: words("LOST", LossReason::COUNT)?,
             exhausted: words("EXHAUSTED", Pool::COUNT)?,
             reclaim: ReclaimQueue::new(map("RECLAIM_OPS", RECLAIM_OPS_LEN * size_of::<ReclaimOp>())?),
-            last: LastRead::new(series, rows),
             memory_bytes,
         };
         let numbers = |size: u32, back: fn(u32) -> ReclaimOp| (1..size).map(back);
@@ -130,104 +95,9 @@ impl Tables {
 
     /// Reads all counts without a system call. A slot without changes keeps the [`Arc`] of the previous snapshot.
     pub(super) fn snapshot(&mut self) -> Snapshot {
-        // Owners first: new calls of a slot whose owner is written later wait for the next snapshot.
-        for slot in 0..self.sizes.slots as usize {
-            self.last.slot(slot).owner = self.slots.u64(slot).load(Relaxed);
-        }
-        let series = self.read_series();
-        let (histograms, mut durations) = self.read_histograms();
-        let numbers = 0..self.sizes.slots;
-        let slots = numbers.filter_map(|slot| self.slot_counts(slot, durations.remove(&slot).unwrap_or_default()));
-        let slots = slots.collect();
-        let losses = self.losses();
-        Snapshot { slots, remainder: self.remainder(&losses), losses, series, histograms }
-    }
-
-    /// Reads all series. Returns the number of used ones.
-    fn read_series(&mut self) -> u32 {
-        let (mut in_use, row) = (0, self.sizes.series as usize);
-        for number in 1..row {
-            let key = || self.series_keys.u64(number).load(Relaxed);
-            if key() == 0 && self.last.was_free(number) {
-                continue;
-            }
-            let (key, counts) = counts_and_key(key, || ReadCounts {
-                count: (0..self.cpus).map(|cpu| self.counters.u64(cpu * row + number).load(Relaxed)).sum(),
-                of_container_init: self.container_init_counts.u64(number).load(Relaxed),
-            });
-            in_use += u32::from(key != 0);
-            self.last.read_series(number, key, counts);
-        }
-        in_use
-    }
-
-    /// Reads all histograms. Returns the number of used ones, and the durations by slot.
-    fn read_histograms(&self) -> (u32, HashMap<u32, SlotDurations>) {
-        let (mut in_use, mut durations) = (0, HashMap::<u32, SlotDurations>::new());
-        for number in 1..self.sizes.histograms as usize {
-            let key = SeriesKey::from_word(self.histogram_keys.u64(number).load(Relaxed));
-            if key.slot != 0 {
-                in_use += 1;
-                durations.entry(key.slot).or_default().push((CallId(key.position), self.durations(number)));
-            }
-        }
-        (in_use, durations)
-    }
-
-    /// Reads one histogram, summed over the CPUs.
-    fn durations(&self, number: usize) -> Durations {
-        let mut durations = Durations::default();
-        for cpu in 0..self.cpus {
-            let start = self.histogram_start(cpu, number);
-            // The sum first: a call that is counted meanwhile is then in the buckets, and in the next sum.
-            durations.sum_ns += self.histograms.u64(start + durations.buckets.len()).load(Relaxed);
-            for (bucket, count) in durations.buckets.iter_mut().enumerate() {
-                *count += self.histograms.u64(start + bucket).load(Relaxed);
-            }
-        }
-        durations
-    }
-
-    /// Returns the first word of one CPU's part of a histogram.
-    fn histogram_start(&self, cpu: usize, number: usize) -> usize {
-        (cpu * self.sizes.histograms as usize + number) * HISTOGRAM_WORDS
-    }
-
-    fn series_key(&self, number: usize) -> SeriesKey {
-        SeriesKey::from_word(self.series_keys.u64(number).load(Relaxed))
-    }
-
-    /// Returns a slot's counts; `None` for a free slot.
-    fn slot_counts(&mut self, slot: u32, durations: SlotDurations) -> Option<SlotCounts> {
-        let known = self.last.slot(slot as usize);
-        let cgroup_id = Some(known.owner).filter(|&owner| owner != 0)?;
-        let counts = known.counts();
-        let durations = SortedCounts::from_iter(durations);
-        if counts.durations != durations {
-            Arc::make_mut(counts).durations = durations;
-        }
-        Some(SlotCounts { slot, cgroup_id, counts: Arc::clone(counts) })
-    }
-
-    fn remainder(&self, losses: &Losses) -> Counts {
-        let by_call = |array: &MappedArray| -> SortedCounts<CallId> {
-            let positions = (0..).zip(0..POSITIONS_PER_CGROUP);
-            positions.map(|(call, position)| (CallId(call), array.u64(position).load(Relaxed))).collect()
-        };
-        Counts {
-            calls: by_call(&self.remainder),
-            container_init: SortedCounts::default(),
-            errors: [(ErrorKey::Other, losses.errors_full)].into_iter().collect(),
-            denied: by_call(&self.denied_remainder).iter().map(|(call, &count)| (DeniedKey::Of(call), count)).collect(),
-            durations: SortedCounts::default(),
-            arguments: [(ArgumentKey::Other, losses.arguments_full)].into_iter().collect(),
-        }
-    }
-
-    fn losses(&self) -> Losses {
-        let mut losses = Losses::of_tables(|reason| self.lost.u64(reason as usize).load(Relaxed));
-        losses.reclaim += self.reclaim.refused();
-        losses
+        let mut snapshot = self.counts.snapshot();
+        snapshot.losses.reclaim += self.reclaim.refused();
+        snapshot
     }
 
     /// Begins to reclaim the slots of cgroups. Returns the slots; skips cgroups without one. `wait` returns when all
@@ -245,7 +115,7 @@ impl Tables {
         wait: impl FnOnce(),
         cgroups: &HashSet<u64>,
     ) -> Result<Vec<u32>, Error> {
-        let taken = (1..self.sizes.slots).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
+        let taken = (1..self.counts.sizes.slots).map(|slot| (slot, self.counts.slots.u64(slot as usize).load(Relaxed)));
         let dead: Vec<(u32, u64)> = taken.filter(|&(_, id)| id != 0 && cgroups.contains(&id)).collect();
         let mapped = self.series_index.map(dead.iter().map(|&(slot, _)| slot as usize));
         mapped.map_err(|source| Error::Mmap { name: "SERIES_INDEX", source })?;
@@ -272,9 +142,11 @@ impl Tables {
     pub(super) fn free(&mut self, run: Run<'_>, retired: &[u32]) -> Result<(), Error> {
         let mut list = Vec::new();
         if !retired.is_empty() {
+            let rows = self.series_index.map(retired.iter().map(|&slot| slot as usize));
+            rows.map_err(|source| Error::Mmap { name: "SERIES_INDEX", source })?;
             let retired: HashSet<u32> = retired.iter().copied().collect();
-            for series in 1..self.sizes.series {
-                let key = self.series_key(series as usize);
+            for series in 1..self.counts.sizes.series {
+                let key = self.counts.series_key(series as usize);
                 if retired.contains(&key.slot) {
                     self.clear_series(series as usize, key);
                     // Removed from the hash table first, because a program that finds the number there counts in it.
@@ -282,16 +154,16 @@ impl Tables {
                     list.push(series_back(series));
                 }
             }
-            for histogram in 1..self.sizes.histograms {
-                let key = SeriesKey::from_word(self.histogram_keys.u64(histogram as usize).load(Relaxed));
+            for histogram in 1..self.counts.sizes.histograms {
+                let key = SeriesKey::from_word(self.counts.histogram_keys.u64(histogram as usize).load(Relaxed));
                 if retired.contains(&key.slot) {
                     self.clear_histogram(histogram as usize);
                     list.extend([timed_back(key), histogram_back(histogram)]);
                 }
             }
             for slot in retired {
-                self.slots.u64(slot as usize).store(0, Relaxed);
-                self.last.free_slot(slot as usize);
+                self.counts.slots.u64(slot as usize).store(0, Relaxed);
+                self.counts.last.free_slot(slot as usize);
                 self.errors_of_slot.u64(slot as usize).store(0, Relaxed);
                 self.denied_of_slot.u64(slot as usize).store(0, Relaxed);
                 self.arguments_of_slot.u64(slot as usize).store(0, Relaxed);
@@ -312,7 +184,7 @@ impl Tables {
 
     /// Maximum attribution roots at the same time.
     pub(super) fn max_roots(&self) -> usize {
-        self.sizes.roots() as usize
+        self.counts.sizes.roots() as usize
     }
 
     /// Adds or removes attribution roots.
@@ -325,35 +197,25 @@ impl Tables {
     }
 
     fn clear_series(&mut self, series: usize, key: SeriesKey) {
-        let row = self.sizes.series as usize;
-        for cpu in 0..self.cpus {
-            self.counters.u64(cpu * row + series).store(0, Relaxed);
+        let row = self.counts.sizes.series as usize;
+        for cpu in 0..self.counts.cpus {
+            self.counts.counters.u64(cpu * row + series).store(0, Relaxed);
         }
-        self.container_init_counts.u64(series).store(0, Relaxed);
+        self.counts.container_init_counts.u64(series).store(0, Relaxed);
         if key.outcome == OUTCOME_ENTERED {
             self.series_index.u32(key.slot as usize, ROW_HEAD + usize::from(key.position)).store(0, Relaxed);
         }
-        self.series_keys.u64(series).store(0, Relaxed);
-        self.last.free_series(series);
+        self.counts.series_keys.u64(series).store(0, Relaxed);
+        self.counts.last.free_series(series);
     }
 
     fn clear_histogram(&self, number: usize) {
-        for cpu in 0..self.cpus {
-            let start = self.histogram_start(cpu, number);
-            (start..start + HISTOGRAM_WORDS).for_each(|word| self.histograms.u64(word).store(0, Relaxed));
+        for cpu in 0..self.counts.cpus {
+            let start = self.counts.histogram_start(cpu, number);
+            (start..start + HISTOGRAM_WORDS).for_each(|word| self.counts.histograms.u64(word).store(0, Relaxed));
         }
-        self.histogram_keys.u64(number).store(0, Relaxed);
+        self.counts.histogram_keys.u64(number).store(0, Relaxed);
     }
-}
-
-/// Reads the counts of a series, and then its key, so that the counts belong to that key.
-///
-/// A program writes the key before it counts. If it loses a race for a new series, it gives the series back, and
-/// another program may write another key and count. So a key that was read before the counts may be the wrong one.
-fn counts_and_key(key: impl Fn() -> u64, counts: impl FnOnce() -> ReadCounts) -> (u64, ReadCounts) {
-    let counts = counts();
-    fence(Acquire);
-    (key(), counts)
 }
 
 fn slot_back(number: u32) -> ReclaimOp {
@@ -392,9 +254,6 @@ fn outcome_back(key: SeriesKey) -> Option<ReclaimOp> {
     };
     Some(ReclaimOp { key: key.word(), kind, number: 0 })
 }
-
-/// 64-bit words of one CPU's part of a histogram: the buckets, then the sum.
-const HISTOGRAM_WORDS: usize = size_of::<KernelDurations>() / size_of::<u64>();
 
 /// 32-bit words before the series in an `IndexRow`: the owner.
 const ROW_HEAD: usize = offset_of!(IndexRow, series) / size_of::<u32>();

@@ -10,6 +10,7 @@ use super::{
     Error, Options, Probe, ProbeStatus,
     attachments::{AttachContext, Attachment},
     facts::Facts,
+    hooks::{Hooks, Place},
     preemption::PREEMPTED,
     program,
     remedies::one_line,
@@ -149,9 +150,9 @@ impl Attachment for TracepointProbe {
         Ok(())
     }
 
-    fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+    fn attach(&mut self, ebpf: &mut Ebpf, hooks: &mut Hooks<'_>) -> Result<(), Error> {
         while let Some((way, placed)) = self.chosen.take() {
-            match way.attach(ebpf, &placed) {
+            match way.attach(ebpf, hooks, &placed) {
                 Ok(()) => {
                     self.chosen = Some((way, placed));
                     break;
@@ -193,14 +194,13 @@ impl Way {
         Ok(())
     }
 
-    fn attach(self, ebpf: &mut Ebpf, placed: &[Placed]) -> Result<(), Error> {
-        for (name, tracepoint) in placed {
-            match self {
-                Self::Raw => program::<RawTracePoint>(ebpf, name)?.attach(tracepoint).map(drop)?,
-                Self::Classic(category) => {
-                    program::<TracePoint>(ebpf, name)?.attach(category, tracepoint).map(drop)?;
-                }
-            }
+    fn attach(self, ebpf: &mut Ebpf, hooks: &mut Hooks<'_>, placed: &[Placed]) -> Result<(), Error> {
+        for &(name, tracepoint) in placed {
+            let place = match self {
+                Self::Raw => Place::Raw(tracepoint),
+                Self::Classic(category) => Place::Classic(category, tracepoint),
+            };
+            hooks.attach(ebpf, name, place)?;
         }
         Ok(())
     }

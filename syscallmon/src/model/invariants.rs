@@ -1,5 +1,7 @@
 //! Invariants of totals: nothing is lost or counted twice, no counter falls, and each new call is reported once.
 
+mod restarts;
+
 use proptest::prelude::*;
 
 use super::{
@@ -52,6 +54,8 @@ struct World {
     /// The kernel's running counts by slot. Each new cgroup has a new id.
     slots: HashMap<u32, SlotCounts>,
     remainder: Counts,
+    /// The first class of arguments.
+    first_class: u16,
     next_id: u64,
     named: Vec<u64>,
     /// All counts, and those that have expired.
@@ -60,6 +64,33 @@ struct World {
     /// Calls outside container init, and those that were in deltas.
     own_calls: u64,
     reported: u64,
+}
+
+/// A snapshot, and what is known at that moment.
+#[derive(Clone, Debug)]
+struct Sample {
+    now: Instant,
+    renamed: HashMap<Workload, ResolvedWorkload>,
+    snapshot: Snapshot,
+    named: Vec<u64>,
+    free: Vec<u32>,
+    most_series: usize,
+}
+
+impl Sample {
+    /// Does what the sampler does. Returns the new calls, and the sum of the counts that expired.
+    fn apply_to(&self, model: &mut Model) -> (Vec<Delta>, u64) {
+        let now = self.now;
+        let mut deltas = model.rename(&self.renamed, now);
+        deltas.extend(model.apply(&self.snapshot, now, |id| name(id, &self.named)));
+        deltas.extend(model.release(now, HOLD));
+        model.forget_slots(&self.free, now);
+        let is_due = |totals: &Totals| totals.gone_since.is_some_and(|since| now.duration_since(since) >= KEEP);
+        let due = model.view.workloads.iter().filter(|(_, totals)| is_due(totals));
+        let expired = due.map(|(_, totals)| sum(&totals.counts)).sum::<u64>();
+        deltas.extend(model.expire(now, KEEP, self.most_series, |_| false));
+        (deltas, expired)
+    }
 }
 
 /// Returns the sum of some counts.
@@ -74,6 +105,7 @@ impl World {
             now: Instant::now(),
             slots: HashMap::new(),
             remainder: Counts::default(),
+            first_class: u16::try_from(CallTable::x86_64().iter().count()).unwrap(),
             next_id: 0,
             named: Vec::new(),
             truth: 0,
@@ -91,13 +123,13 @@ impl World {
                     *next_id += 1;
                     SlotCounts { slot, cgroup_id: *next_id, counts: Arc::default() }
                 });
-                let call = CallId(FIRST_NAMED + call);
+                let (call, class) = (CallId(FIRST_NAMED + call), CallId(self.first_class + call));
                 Arc::make_mut(&mut of_slot.counts).add(&Counts {
                     calls: [(call, calls)].into_iter().collect(),
                     container_init: [(call, container_init)].into_iter().collect(),
                     errors: [(ErrorKey::Of(call, Errno::new(2)), errors)].into_iter().collect(),
                     denied: [(DeniedKey::Of(call), denied)].into_iter().collect(),
-                    arguments: [(ArgumentKey::Other, errors), (ArgumentKey::Denied(call), denied)]
+                    arguments: [(ArgumentKey::Other, errors), (ArgumentKey::Denied(class), denied)]
                         .into_iter()
                         .collect(),
                     ..Counts::default()
@@ -119,29 +151,32 @@ impl World {
         }
     }
 
-    /// Does what the sampler does with a snapshot.
     fn sample(&mut self, free: &[u32], most_series: usize) {
-        let now = self.now;
-        let renamed = self.model.unresolved().map(|identity| (Workload::Unresolved(Arc::clone(identity)), identity));
-        let renamed =
-            renamed.filter_map(|(workload, identity)| Some((workload, name_of_identity(identity, &self.named)?)));
-        let renamed: HashMap<Workload, ResolvedWorkload> = renamed.collect();
-        let mut deltas = self.model.rename(&renamed, now);
-        let mut slots: Vec<SlotCounts> = self.slots.values().cloned().collect();
-        slots.sort_by_key(|slot| slot.slot);
-        let snapshot = Snapshot { slots, remainder: self.remainder.clone(), ..Snapshot::default() };
-        deltas.extend(self.model.apply(&snapshot, now, |id| name(id, &self.named)));
-        deltas.extend(self.model.release(now, HOLD));
-        self.model.forget_slots(free, now);
+        let sample = self.taken(free, most_series);
         for slot in free {
             self.slots.remove(slot);
         }
-        let is_due = |totals: &Totals| totals.gone_since.is_some_and(|since| now.duration_since(since) >= KEEP);
-        let due = self.model.view.workloads.iter().filter(|(_, totals)| is_due(totals));
-        self.expired += due.map(|(_, totals)| sum(&totals.counts)).sum::<u64>();
-        deltas.extend(self.model.expire(now, KEEP, most_series, |_| false));
+        let (deltas, expired) = sample.apply_to(&mut self.model);
+        self.expired += expired;
         self.reported +=
             deltas.iter().filter(|delta| delta.before.is_none()).map(|delta| delta.calls.sum()).sum::<u64>();
+    }
+
+    /// Takes a snapshot, in which these slots are reclaimed.
+    fn taken(&self, free: &[u32], most_series: usize) -> Sample {
+        let renamed = self.model.unresolved().map(|identity| (Workload::Unresolved(Arc::clone(identity)), identity));
+        let renamed =
+            renamed.filter_map(|(workload, identity)| Some((workload, name_of_identity(identity, &self.named)?)));
+        let mut slots: Vec<SlotCounts> = self.slots.values().cloned().collect();
+        slots.sort_by_key(|slot| slot.slot);
+        Sample {
+            now: self.now,
+            renamed: renamed.collect(),
+            snapshot: Snapshot { slots, remainder: self.remainder.clone(), ..Snapshot::default() },
+            named: self.named.clone(),
+            free: free.to_vec(),
+            most_series,
+        }
     }
 
     fn everything(&self) -> u64 {

@@ -6,6 +6,7 @@
 mod delta;
 #[cfg(test)]
 mod invariants;
+mod saved;
 mod seen;
 mod series;
 mod stops;
@@ -20,10 +21,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::delta::Delta;
 use self::seen::CallTimes;
 pub use self::series::{Granularities, Granularity, SeriesLayout};
 pub use self::workloads::ModelView;
+pub use self::{
+    delta::Delta,
+    saved::{
+        BirthsRecord, ModelEdition, ModelReader, ModelRecord, RecordError, SavedModel, SlotRecord, WorkloadRecord,
+    },
+};
 use crate::{
     fair_share::Tenant,
     snapshot::{Counts, SlotCounts, Snapshot},
@@ -65,17 +71,18 @@ pub struct Model {
     /// Exported workloads, and those that wait for their names.
     view: ModelView,
     /// Cgroups that were born while the daemon ran, and when. All of their calls are counted.
-    births: HashMap<u64, Instant>,
-    slots: HashMap<u32, SlotBaseline>,
-    remainder: Counts,
+    births: Arc<HashMap<u64, Instant>>,
+    slots: Arc<HashMap<u32, SlotBaseline>>,
+    remainder: Arc<Counts>,
     /// Maximum series of all workloads together, and the layout of series.
     most_series: usize,
     layout: Arc<SeriesLayout>,
 }
 
 /// The part of a slot's counts that totals contain.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct SlotBaseline {
+    cgroup_id: u64,
     named: ResolvedWorkload,
     counts: Arc<Counts>,
 }
@@ -86,9 +93,9 @@ impl Model {
     pub fn new(most_series: usize) -> Self {
         Self {
             view: ModelView::default(),
-            births: HashMap::new(),
-            slots: HashMap::new(),
-            remainder: Counts::default(),
+            births: Arc::default(),
+            slots: Arc::default(),
+            remainder: Arc::default(),
             most_series,
             layout: Arc::default(),
         }
@@ -117,7 +124,7 @@ impl Model {
         if !new.is_empty() {
             let seen = self.view.origin.times(&new.calls, now);
             self.add(&Workload::Remainder, &new, &seen);
-            self.remainder.clone_from(&snapshot.remainder);
+            self.remainder = Arc::new(snapshot.remainder.clone());
             let named = ResolvedWorkload { workload: Workload::Remainder, metadata: Labels::default() };
             deltas.extend(Some(Delta::new(named, 0, &new)).filter(Delta::has_calls_to_judge));
         }
@@ -156,7 +163,8 @@ impl Model {
             let seen = self.view.origin.times(&new.calls, now);
             self.add(workload, &new, &seen);
         }
-        self.slots.insert(slot.slot, SlotBaseline { named: named.clone(), counts: Arc::clone(&slot.counts) });
+        let (cgroup_id, counts) = (slot.cgroup_id, Arc::clone(&slot.counts));
+        Arc::make_mut(&mut self.slots).insert(slot.slot, SlotBaseline { cgroup_id, named: named.clone(), counts });
         let is_held = self.view.workloads.get(&named.workload).is_some_and(|totals| totals.held_since.is_some());
         (!is_held).then(|| Delta::new(named, slot.cgroup_id, &new)).filter(Delta::has_calls_to_judge)
     }
@@ -202,7 +210,7 @@ impl Model {
 
     /// Notes that a cgroup was born. All of its calls will be counted.
     pub fn born(&mut self, cgroup_id: u64, now: Instant) {
-        self.births.insert(cgroup_id, now);
+        Arc::make_mut(&mut self.births).insert(cgroup_id, now);
     }
 
     /// Whether all calls that a cgroup ever made are counted for its current workload.
@@ -213,11 +221,15 @@ impl Model {
 
     /// Removes births of cgroups that are gone, or another workload now.
     pub fn forget_births(&mut self, cgroups: &[u64]) {
-        for id in cgroups {
-            self.births.remove(id);
+        if !cgroups.iter().any(|id| self.births.contains_key(id)) {
+            return;
         }
-        if self.births.capacity() > 1024 && self.births.len() < self.births.capacity() / 4 {
-            self.births.shrink_to_fit();
+        let births = Arc::make_mut(&mut self.births);
+        for id in cgroups {
+            births.remove(id);
+        }
+        if births.capacity() > 1024 && births.len() < births.capacity() / 4 {
+            births.shrink_to_fit();
         }
     }
 
@@ -231,7 +243,7 @@ impl Model {
 
     /// Renames workloads. Their counts move, and are returned.
     pub fn rename(&mut self, names: &HashMap<Workload, ResolvedWorkload>, now: Instant) -> Vec<Delta> {
-        for counted in self.slots.values_mut() {
+        for counted in Arc::make_mut(&mut self.slots).values_mut() {
             // Only the workload: the next snapshot brings the metadata, and sees a difference.
             if let Some(named) = names.get(&counted.named.workload) {
                 counted.named.workload = named.workload.clone();
@@ -325,7 +337,8 @@ impl Model {
     /// Removes a slot from its workload, and returns the workload: the slot was freed, or its workload has another
     /// name.
     fn leave(&mut self, slot: u32, now: Instant) -> Option<Workload> {
-        let counted = self.slots.remove(&slot)?;
+        self.slots.get(&slot)?;
+        let counted = Arc::make_mut(&mut self.slots).remove(&slot)?;
         let workload = counted.named.workload;
         let totals = self.view.workloads.get_mut(&workload)?;
         totals.slots -= 1;

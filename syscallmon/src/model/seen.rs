@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     snapshot::{Amount, SortedCounts},
     syscalls::CallId,
@@ -9,7 +11,8 @@ use crate::{
 
 /// The times of the snapshots that counted a call first and last, in seconds since the first snapshot of the model. 8
 /// bytes for each call of each workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, u32)", into = "(u32, u32)")]
 pub(super) struct Seen {
     first: u32,
     last: u32,
@@ -19,8 +22,20 @@ pub(super) struct Seen {
 pub(super) type CallTimes = SortedCounts<CallId, Seen>;
 
 /// The beginning of the times. Not set before the first snapshot.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Origin(Option<Instant>);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Origin(pub(super) Option<Instant>);
+
+impl From<(u32, u32)> for Seen {
+    fn from((first, last): (u32, u32)) -> Self {
+        Self { first, last }
+    }
+}
+
+impl From<Seen> for (u32, u32) {
+    fn from(Seen { first, last }: Seen) -> Self {
+        (first, last)
+    }
+}
 
 impl Amount for Seen {
     /// The earlier first time, and the later last one.

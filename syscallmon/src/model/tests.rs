@@ -1,5 +1,7 @@
 //! What becomes of totals when snapshots, names and time go on.
 
+mod saved;
+
 use super::{
     series::{Granularities, Granularity},
     *,
@@ -220,6 +222,12 @@ fn unresolved() -> ResolvedWorkload {
     ResolvedWorkload { workload: Workload::Unresolved(identity.into()), metadata: Labels::default() }
 }
 
+/// The container `web` with this image.
+fn metadata(image: &str) -> ResolvedWorkload {
+    let metadata = Labels::new([(Label::Container, "web".into()), (Label::Image, image.into())]);
+    ResolvedWorkload { metadata, ..web() }
+}
+
 fn web() -> ResolvedWorkload {
     let labels = Labels::new([(Label::Container, "web".into())]);
     ResolvedWorkload { workload: Workload::Resolved(labels.clone()), metadata: labels }
@@ -330,10 +338,6 @@ fn what_stands_for_many_is_never_gone() {
 #[test]
 fn what_is_known_is_known_of_the_newest_even_if_it_makes_no_call() {
     let (mut model, now) = (model(), Instant::now());
-    let metadata = |image: &str| {
-        let metadata = Labels::new([(Label::Container, "web".into()), (Label::Image, image.into())]);
-        ResolvedWorkload { workload: web().workload, metadata }
-    };
     let (one, both) = (snapshot(&[(2, &[(A, 5)])]), snapshot(&[(1, &[(A, 5)]), (2, &[(A, 5)])]));
     model.apply(&one, now, |_| Some(metadata("old")));
     model.apply(&both, now, |id| Some(metadata(if id == 1 { "new" } else { "old" })));

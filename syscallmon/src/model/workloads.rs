@@ -1,6 +1,10 @@
 //! Totals by workload, shared by the model and its views.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use super::{Totals, seen::Origin};
 use crate::{
@@ -12,6 +16,12 @@ use crate::{
 /// Totals by workload, sorted. A clone is cheap, and shares the parts that neither of the two changes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Workloads(Arc<BTreeMap<Workload, Arc<Totals>>>);
+
+impl From<BTreeMap<Workload, Arc<Totals>>> for Workloads {
+    fn from(totals: BTreeMap<Workload, Arc<Totals>>) -> Self {
+        Self(totals.into())
+    }
+}
 
 impl Workloads {
     pub(super) fn get(&self, workload: &Workload) -> Option<&Arc<Totals>> {
@@ -42,6 +52,16 @@ impl Workloads {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Returns all totals for changes. Views keep their own.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Workload, &mut Totals)> {
+        Arc::make_mut(&mut self.0).iter_mut().map(|(workload, totals)| (workload, Arc::make_mut(totals)))
+    }
+
+    /// Returns a pointer that is equal for the same map without changes in between.
+    pub(super) fn edition(&self) -> Weak<BTreeMap<Workload, Arc<Totals>>> {
+        Arc::downgrade(&self.0)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Workload, &Arc<Totals>)> {

@@ -57,6 +57,8 @@ pub struct Config {
     pub hierarchy: HierarchyChoice,
     /// State directory, for baselines.
     pub state_directory: PathBuf,
+    /// Directory of the pinned mode, and how long programs run without a daemon; `None`: they end with the daemon.
+    pub pin: Option<(PathBuf, Duration)>,
     /// How long a baseline without a workload is kept.
     pub baseline_retention: Duration,
     /// Policies, and where they are read from.
@@ -120,8 +122,9 @@ impl Config {
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
         let settings = flags.or(file.map(Settings::read).transpose()?.unwrap_or_default()).with_defaults();
         settings.check()?;
-        let Settings { web, poll, workload, metrics, kubernetes, cgroup, latency, state, alert, log, path, .. } =
-            &settings;
+        let Settings {
+            web, poll, workload, metrics, kubernetes, cgroup, latency, state, pin, alert, log, path, ..
+        } = &settings;
         let sources = settings.sources();
         Ok(Self {
             listen_addresses: addresses(web),
@@ -141,6 +144,7 @@ impl Config {
             sources,
             hierarchy: cgroup.hierarchy(),
             state_directory: state.directory(),
+            pin: pin.directory.clone().map(|directory| (directory, pin.lease())),
             baseline_retention: state.baseline_retention(),
             policies: settings.policy_sources(file),
             alert: alert.resolve(poll.interval(), kubernetes.kubeconfig.clone())?,

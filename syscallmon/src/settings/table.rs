@@ -51,6 +51,8 @@ group! {
             policy: Policy;
             /// State on disk.
             state: State;
+            /// Counting without a daemon.
+            pin: Pin;
             /// Delivery of alerts.
             alert: Alert;
             /// Logging.
@@ -287,6 +289,18 @@ group! {
         /// How long to keep a baseline that no workload uses; approved baselines are never removed.
         baseline_retention: Duration = flag("state.baseline-retention", "DURATION")
             default("40days") range("0s", "36500days") arg(value_parser = humantime::parse_duration) serde(with = "humantime_serde") at(Restart);
+    }
+}
+
+group! {
+    /// Counting without a daemon.
+    Pin {
+        /// Keep counting while no daemon runs: directory of its own for the programs and tables, on a bpf file system
+        /// (/sys/fs/bpf/syscallmon). The next daemon continues with the counts. `syscallmon unpin` removes everything.
+        directory: PathBuf = flag("pin.directory", "DIR") at(Restart);
+        /// How long the programs run without a daemon.
+        lease: Duration = flag("pin.lease", "DURATION")
+            default("10m") range("10s", "30days") arg(value_parser = humantime::parse_duration) serde(with = "humantime_serde") at(Restart);
     }
 }
 

@@ -43,6 +43,11 @@ macro_rules! declare {
                 Self { $($in_table: count(LossReason::$table),)* $($of_program: None,)* }
             }
 
+            /// Adds losses of the tables of a daemon before. The kernel itself goes on counting skipped programs.
+            pub fn add_tables(&mut self, before: &Self) {
+                $(self.$in_table += before.$in_table;)*
+            }
+
             /// Returns the count of each reason.
             #[must_use]
             pub fn all(&self) -> Vec<Lost> {

@@ -5,6 +5,7 @@
 
 mod durations;
 mod losses;
+mod saved;
 mod sorted_counts;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     durations::{Bound, Durations},
     losses::{LOSS_REASONS, LossReasonInfo, Losses, Lost, ModelLoss},
+    saved::{CountsError, SavedCounts},
     sorted_counts::{Amount, SortedCounts},
 };
 use crate::syscalls::{CallId, Errno};
@@ -97,6 +99,34 @@ impl Counts {
         self.arguments.add(&other.arguments);
     }
 
+    /// Returns the same with other ids of calls. Counts of calls with the same new id are added up.
+    #[must_use]
+    pub fn translated(&self, id: impl Fn(CallId) -> CallId + Copy) -> Self {
+        let error = |key| match key {
+            ErrorKey::Of(call, errno) => ErrorKey::Of(id(call), errno),
+            ErrorKey::Other => ErrorKey::Other,
+        };
+        let denied = |key| match key {
+            DeniedKey::Of(call) => DeniedKey::Of(id(call)),
+            DeniedKey::Unsupported(call) => DeniedKey::Unsupported(id(call)),
+            DeniedKey::OfRuntime(call) => DeniedKey::OfRuntime(id(call)),
+            DeniedKey::Other => DeniedKey::Other,
+        };
+        let argument = |key| match key {
+            ArgumentKey::Of(class) => ArgumentKey::Of(id(class)),
+            ArgumentKey::Denied(class) => ArgumentKey::Denied(id(class)),
+            ArgumentKey::Other => ArgumentKey::Other,
+        };
+        Self {
+            calls: self.calls.rekeyed(id),
+            container_init: self.container_init.rekeyed(id),
+            errors: self.errors.rekeyed(error),
+            denied: self.denied.rekeyed(denied),
+            durations: self.durations.rekeyed(id),
+            arguments: self.arguments.rekeyed(argument),
+        }
+    }
+
     /// Estimates the number of series by name; a histogram has many.
     #[must_use]
     pub fn series(&self) -> usize {
@@ -141,11 +171,22 @@ pub struct Snapshot {
     pub histograms: u32,
 }
 
+impl Snapshot {
+    /// Returns the same with other ids of calls.
+    #[must_use]
+    pub fn translated(&self, id: impl Fn(CallId) -> CallId + Copy) -> Self {
+        let slots =
+            self.slots.iter().map(|slot| SlotCounts { counts: Arc::new(slot.counts.translated(id)), ..slot.clone() });
+        Self { slots: slots.collect(), remainder: self.remainder.translated(id), ..self.clone() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::syscalls::{CallTable, saved::SavedCalls};
 
     /// Any counts of five calls. As in the kernel, container init makes no more calls than are counted.
     fn counts() -> impl Strategy<Value = Counts> {
@@ -177,7 +218,34 @@ mod tests {
         sum
     }
 
+    /// Returns the same counts with arguments of these classes.
+    fn with_classes(counts: Counts, classes: &[CallId]) -> Counts {
+        let with_class = |(key, &number)| match key {
+            ArgumentKey::Of(call) => (ArgumentKey::Of(classes[usize::from(call.0)]), number),
+            ArgumentKey::Denied(call) => (ArgumentKey::Denied(classes[usize::from(call.0)]), number),
+            ArgumentKey::Other => (ArgumentKey::Other, number),
+        };
+        Counts { arguments: counts.arguments.iter().map(with_class).collect(), ..counts }
+    }
+
     proptest! {
+        #[test]
+        fn counts_are_the_same_after_they_were_saved(counts in counts(), other in 0..3_u64, unsupported in 0..3_u64) {
+            let table = CallTable::x86_64();
+            let classes: Vec<CallId> = table.all().map(|(id, _)| id).filter(|&id| table.is_class(id)).collect();
+            let mut counts = with_classes(counts, &classes);
+            let denied = [(DeniedKey::Unsupported(CallId(9)), unsupported), (DeniedKey::OfRuntime(CallId(8)), other)];
+            counts.add(&Counts {
+                errors: [(ErrorKey::Other, other)].into_iter().collect(),
+                denied: denied.into_iter().chain([(DeniedKey::Other, other)]).collect(),
+                arguments: [(ArgumentKey::Other, other)].into_iter().collect(),
+                ..Counts::default()
+            });
+            let text = serde_json::to_string(&SavedCounts::from(&counts)).unwrap();
+            let saved: SavedCounts = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(saved.known(&SavedCalls::of(&table).known(&table)), Ok(counts));
+        }
+
         #[test]
         fn what_was_added_is_what_is_new_since(before in counts(), new in counts()) {
             prop_assert_eq!(plus(&before, &new).since(&before), new.clone());

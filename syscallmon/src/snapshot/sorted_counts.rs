@@ -93,6 +93,12 @@ impl<K: Ord + Copy, V: Amount> SortedCounts<K, V> {
         (Self(first), Self(other))
     }
 
+    /// Returns the same with other keys.
+    #[must_use]
+    pub fn rekeyed(&self, key: impl Fn(K) -> K) -> Self {
+        self.0.iter().map(|(old, amount)| (key(*old), amount.clone())).collect()
+    }
+
     /// Returns the amount of a key.
     #[must_use]
     pub fn get(&self, key: K) -> Option<&V> {

@@ -11,7 +11,6 @@ pub(super) mod document;
 mod tests;
 
 use std::{
-    fs::File,
     io,
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -24,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::document::Earlier;
 use self::document::FileError;
-use super::{StoreError, file};
+use super::{StoreError, directory::Directory, file};
 use crate::{
     alert::{AlertStoreStatus, Alerts},
     blocking::{self, FILE_TIMEOUT, START_TIMEOUT, Work},
@@ -40,12 +39,6 @@ const PERIOD: Duration = Duration::from_secs(15);
 const PAUSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5);
 const PAUSE_FACTOR: u32 = 20;
 
-/// How long a start waits for the lock of the directory.
-const LOCK_WAIT: Duration = Duration::from_secs(1);
-
-/// Identifies a boot of the host.
-const BOOT_ID: &str = "sys/kernel/random/boot_id";
-
 /// Keeps the file up to date.
 #[derive(Clone, Debug)]
 pub struct AlertStore {
@@ -56,12 +49,10 @@ pub struct AlertStore {
 /// State of the file. Only a thread of `blocking` may use it, because every method may hang.
 #[derive(Debug)]
 struct Disk {
-    directory: PathBuf,
+    directory: Directory,
     /// Name of this host.
     node: Arc<str>,
     boot: String,
-    /// The directory, locked, if it exists.
-    open: Option<File>,
     has_problem: bool,
     /// Whether the file may exist.
     has_file: bool,
@@ -74,19 +65,18 @@ impl AlertStore {
     /// is the name of this host. Blocks; must be called before a runtime is started.
     pub fn open(state_directory: &Path, procfs: &Path, node: &str) -> (Self, Earlier) {
         let disk = Disk {
-            directory: state_directory.join("alerts"),
+            directory: Directory::new(state_directory.join("alerts")),
             node: node.into(),
             boot: String::new(),
-            open: None,
             has_problem: false,
             has_file: false,
             is_known: false,
         };
-        let (disk, boot_id) = (Arc::new(Mutex::new(disk)), procfs.join(BOOT_ID));
+        let (disk, procfs) = (Arc::new(Mutex::new(disk)), procfs.to_owned());
         let store = Self { disk: Arc::clone(&disk), status: Arc::default() };
         let read = move || {
             let mut disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
-            std::fs::read_to_string(boot_id).unwrap_or_default().trim().clone_into(&mut disk.boot);
+            disk.boot = file::boot_id(&procfs);
             disk.read_at_start()
         };
         let earlier = match blocking::run_and_wait(Work::AlertState, "state.directory", START_TIMEOUT, read) {
@@ -182,28 +172,20 @@ enum Saved {
 
 impl Disk {
     fn path(&self) -> PathBuf {
-        self.directory.join("state.jsonl")
+        self.directory.file("state.jsonl")
     }
 
     /// Reads the file, if there is one.
     fn read_at_start(&mut self) -> Result<Option<Earlier>, StoreError> {
-        if !self.directory.exists() {
-            self.is_known = true;
-            return Ok(None);
+        let is_there = self.directory.open_existing();
+        if !matches!(is_there, Ok(false)) {
+            self.report(&is_there);
         }
-        let begin = Instant::now();
-        let opened = loop {
-            match file::open_and_lock(&self.directory) {
-                // `syscallmon check` has the lock for a moment, and so has a daemon that ends.
-                Err(StoreError::Locked { .. }) if begin.elapsed() < LOCK_WAIT => {
-                    std::thread::sleep(LOCK_WAIT / 20);
-                }
-                opened => break opened,
-            }
-        };
-        self.report(&opened);
-        self.open = Some(opened?);
-        Ok(self.read())
+        if is_there? {
+            return Ok(self.read());
+        }
+        self.is_known = true;
+        Ok(None)
     }
 
     /// Reads the file, if there is one that can be used.
@@ -248,17 +230,7 @@ impl Disk {
 
     /// Returns what another daemon left, if this one has the directory only now. Then nothing is written.
     fn try_to_save(&mut self, state: &LastingState) -> Result<Option<Box<Earlier>>, StoreError> {
-        let failed = |source| StoreError::List { path: self.directory.clone(), source };
-        let is_open = match &self.open {
-            Some(open) => file::is_at(open, &self.directory).map_err(failed)?,
-            None => false,
-        };
-        if !is_open {
-            // The lock of a directory that was replaced ends.
-            self.open = None;
-            file::make_directories(&self.directory)?;
-            self.open = Some(file::open_and_lock(&self.directory)?);
-        }
+        self.directory.make()?;
         if !self.is_known
             && let Some(other) = self.read()
         {
@@ -266,7 +238,7 @@ impl Disk {
         }
         let path = self.path();
         let written = file::replace(&path, |file| document::write(file, state, &self.boot));
-        let written = written.and_then(|_| self.open.as_ref().map_or(Ok(()), File::sync_all));
+        let written = written.and_then(|_| self.directory.sync());
         self.has_file |= written.is_ok();
         written.map(|()| None).map_err(|source| StoreError::Write { path, source })
     }

@@ -17,6 +17,9 @@ use crate::files::FileStamp;
 /// Maximum size of a baseline. One with every call has about 130 KB.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// Identifies a boot of the host.
+const BOOT_ID: &str = "sys/kernel/random/boot_id";
+
 /// Suffix of the names of baselines.
 const JSON: &str = ".json";
 
@@ -26,6 +29,11 @@ const NEW: &str = ".new";
 /// Returns the stamp of a path, without following links.
 pub(super) fn stamp(path: &Path) -> io::Result<FileStamp> {
     fs::symlink_metadata(path).map(|metadata| FileStamp::from(&metadata))
+}
+
+/// Returns the id of this boot of the host; empty if it cannot be read.
+pub(super) fn boot_id(procfs: &Path) -> String {
+    fs::read_to_string(procfs.join(BOOT_ID)).unwrap_or_default().trim().to_owned()
 }
 
 /// Returns the names of baselines in a directory, up to a maximum.
@@ -109,8 +117,27 @@ pub(super) fn replace(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<FileStamp> {
+    replace_by(path, |new| {
+        let file = write_new(new, write)?;
+        file.sync_all()?;
+        Ok(file)
+    })
+}
+
+/// Does the same for a file that is worthless after a crash of the host.
+pub(super) fn replace_without_sync(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<FileStamp> {
+    replace_by(path, |new| write_new(new, write))
+}
+
+fn replace_by(path: &Path, write: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<FileStamp> {
     let new = new_path(path);
-    let stamp = write_new(&new, write).and_then(|stamp| fs::rename(&new, path).map(|()| stamp));
+    let stamp = write(&new).and_then(|file| {
+        let metadata = file.metadata()?;
+        fs::rename(&new, path).map(|()| FileStamp::from(&metadata))
+    });
     if stamp.is_err() {
         // It takes room on a disk that may be full.
         let _ = fs::remove_file(&new);
@@ -123,13 +150,11 @@ fn new_path(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}{NEW}"))
 }
 
-fn write_new(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<FileStamp> {
+fn write_new(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<File> {
     remove(path)?;
     let mut file = BufWriter::new(File::options().write(true).create_new(true).mode(0o600).open(path)?);
     write(&mut file)?;
-    let file = file.into_inner().map_err(IntoInnerError::into_error)?;
-    file.sync_all()?;
-    file.metadata().map(|metadata| FileStamp::from(&metadata))
+    file.into_inner().map_err(IntoInnerError::into_error)
 }
 
 /// Removes a file, which may be gone already.

@@ -7,12 +7,15 @@
 //! store writes it later.
 
 mod alerts;
+mod directory;
 mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod lines;
 mod policy_watch;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     alerts::{AlertStore, Earlier},
     policy_watch::PolicyWatch,
+    totals::{LineError, TotalsError, TotalsFile, TotalsFileError, TotalsSaver},
 };
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
@@ -44,19 +48,47 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// Maximum number of files that are read.
 const MAX_FILES: usize = 16_384;
 
-/// Why baselines are not on disk.
+/// Why something cannot be stored.
 #[derive(Debug, thiserror::Error)]
-enum StoreError {
+pub enum StoreError {
+    /// The directory cannot be made.
     #[error("cannot create the directory {}: create it, or choose another one with --state.directory", path.display())]
-    Make { path: PathBuf, source: io::Error },
+    Make {
+        /// The directory.
+        path: PathBuf,
+        /// The answer of the file system.
+        source: io::Error,
+    },
+    /// The directory cannot be opened or listed.
     #[error("cannot read the directory {}", path.display())]
-    List { path: PathBuf, source: io::Error },
+    List {
+        /// The directory.
+        path: PathBuf,
+        /// The answer of the file system.
+        source: io::Error,
+    },
+    /// Another daemon has the directory.
     #[error("another syscallmon uses {}: choose another --state.directory", path.display())]
-    Locked { path: PathBuf },
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file cannot be written. The old one is still there.
     #[error("cannot write {}: requires a writable file system with free space", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The answer of the file system.
+        source: io::Error,
+    },
+    /// The file cannot be removed.
     #[error("cannot remove {}", path.display())]
-    Remove { path: PathBuf, source: io::Error },
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// The answer of the file system.
+        source: io::Error,
+    },
 }
 
 /// Why a baseline's file is not used. The store leaves the file unchanged.

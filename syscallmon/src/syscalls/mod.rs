@@ -8,6 +8,7 @@ pub mod errno;
 mod harmless;
 pub mod names;
 pub mod runtime_default;
+pub mod saved;
 pub mod sets;
 mod siblings;
 mod table;

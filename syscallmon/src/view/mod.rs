@@ -5,6 +5,7 @@
 mod first_calls;
 mod rates;
 mod requests;
+mod totals;
 
 use std::{
     sync::Arc,
@@ -22,6 +23,7 @@ pub use self::{
     first_calls::{FirstCalls, RecordedFirstCall},
     rates::{RATE_STEP, Rate, RateHistory, RatesView, Sums},
     requests::{LastingState, Requester},
+    totals::{NewestTotals, SavedTotals, TotalsSender},
 };
 use crate::{
     alert::AlertStatus,

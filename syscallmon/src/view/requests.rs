@@ -34,6 +34,8 @@ pub(crate) enum Request {
     Policies(Option<Arc<Policies>>, usize),
     /// Note that the configuration was read again with this many problems.
     Configuration(usize),
+    /// Note that the totals with this number were written, or could not be.
+    Saved(u64, bool),
 }
 
 /// What outlasts the daemon: violations, incidents, and their delivery.
@@ -110,6 +112,12 @@ impl Requester {
         let (answer, state) = oneshot::channel();
         self.0.send(Request::Lasting(known, answer)).await.ok()?;
         state.await.ok().flatten()
+    }
+
+    /// Notes that the totals with this number were written, or could not be.
+    pub async fn saved(&self, number: u64, is_saved: bool) {
+        // An error means that nothing is freed any more.
+        let _ = self.0.send(Request::Saved(number, is_saved)).await;
     }
 
     /// Applies policies, if any, and the number of problems that were found when they were read.

@@ -12,6 +12,7 @@ mod pattern;
 pub mod providers;
 mod resolver;
 mod runtimes;
+mod saved;
 mod selector;
 mod transient;
 
@@ -24,6 +25,7 @@ pub use self::{
     pattern::{Budget, PatternError},
     resolver::{NAME_TIMEOUT, ResolvedWorkload, Rules, WorkloadResolver},
     runtimes::{Api, RUNTIMES, Runtime},
+    saved::SavedWorkload,
     selector::{Selector, SelectorError},
 };
 

@@ -29,6 +29,7 @@ mod learning;
 mod lifecycle;
 mod names;
 mod nesting;
+mod pinned;
 mod policies;
 mod policy_command;
 mod privileges;

@@ -96,7 +96,7 @@ impl Guard {
 
     /// Returns the API's violations of workloads with this text in their labels: by call, whether it was denied, and
     /// how often.
-    fn violations(&self, part: &str) -> BTreeMap<String, (bool, u64)> {
+    pub(crate) fn violations(&self, part: &str) -> BTreeMap<String, (bool, u64)> {
         let (status, body) = self.daemon.get("/api/v1/violations?limit=1000");
         assert_eq!(status, 200, "{body}");
         let answer: Value = serde_json::from_str(&body).unwrap();

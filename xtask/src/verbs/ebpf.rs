@@ -27,6 +27,9 @@ use self::record::{RECORD, Record, read_inputs};
 /// The daemon's object, relative to the root.
 pub const OBJECT: &str = "syscallmon/bpf/syscallmon.bpf.o";
 
+/// The object with the dispatchers of the pinned mode.
+const DISPATCH_OBJECT: &str = "syscallmon/bpf/dispatch.bpf.o";
+
 const TARGET: &str = "bpfel-unknown-none";
 const PROFILE: &str = "ebpf";
 /// Flags for the compiler besides the profile.
@@ -61,7 +64,7 @@ pub enum Check {
 }
 
 /// The objects, by their paths in the checkout.
-type Objects = [(&'static str, Vec<u8>); 2];
+type Objects = [(&'static str, Vec<u8>); 3];
 
 /// Runs the verb.
 ///
@@ -136,7 +139,7 @@ fn report(path: &str, changed: bool, len: usize) {
     eprintln!("{path}: {} ({len} bytes)", if changed { "written" } else { "unchanged" });
 }
 
-fn views(objects: &Objects) -> [(&'static str, &[u8]); 2] {
+fn views(objects: &Objects) -> [(&'static str, &[u8]); 3] {
     objects.each_ref().map(|(path, bytes)| (*path, bytes.as_slice()))
 }
 
@@ -153,7 +156,11 @@ fn build(root: &Path, toolchain: &Toolchain) -> Result<Objects> {
     shell::run(&mut cargo_build(&dirs, toolchain), "if the toolchain is at fault, run `cargo xtask setup --for ebpf`")?;
     let dir = dirs.target_dir.join(TARGET).join(PROFILE);
     let finished = |name: &str| finish(&dirs, toolchain, &dir.join(name));
-    Ok([(OBJECT, finished("syscallmon")?), (workspace::BENCH_BASELINE_OBJECT, finished("bench_baseline")?)])
+    Ok([
+        (OBJECT, finished("syscallmon")?),
+        (DISPATCH_OBJECT, finished("dispatch")?),
+        (workspace::BENCH_BASELINE_OBJECT, finished("bench_baseline")?),
+    ])
 }
 
 /// Returns the build command. It sets or removes all variables of the user's environment that could change the build.

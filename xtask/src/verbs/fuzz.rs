@@ -33,7 +33,7 @@ An input that a target fails with, or is slow with, is kept in fuzz/artifacts an
 do with it.
 
 Examples:
-  cargo xtask fuzz                                     all targets, 85 minutes
+  cargo xtask fuzz                                     all targets, 90 minutes
   cargo xtask fuzz connection selector --seconds 60    two of them, 2 minutes";
 
 /// Arguments of `cargo xtask fuzz`.

@@ -40,6 +40,7 @@ fn options_without_cgroups(config: &Config) -> Options {
         sys_enter: config.sys_enter,
         features: config.features,
         hierarchies: kernel::CountedHierarchies { cgroup2: true, cgroup2_root: ROOT_CGROUP_ID, v1: None },
+        pin: None,
     }
 }
 

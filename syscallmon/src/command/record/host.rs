@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::Record;
 use crate::{
     alert::Alerts,
-    command::run::{Attached, Sampling, StopSignals, attach},
+    command::{
+        run::{Attached, Sampling, attach},
+        stop::StopSignals,
+    },
     logging,
     recording::{self, Header, MaskNames, RecordingSummary, WriteOptions},
     settings::{Config, PolicySources},
@@ -38,7 +41,7 @@ impl Record {
         config.policies = PolicySources::none();
         logging::start(config.log_level, config.log_format).context("cannot start logging")?;
         let file = create(output).with_context(|| format!("cannot create {}", output.display()))?;
-        let attached = attach(&config).inspect_err(|_| {
+        let attached = attach(&config, None).inspect_err(|_| {
             // Empty, and made by this command.
             let _ = std::fs::remove_file(output);
         })?;

@@ -35,7 +35,7 @@ use super::{
     ConfigFile,
     daemon_flags::{DEFAULT_URL, DaemonArgs},
     output::print,
-    run::StopSignals,
+    stop::StopSignals,
 };
 
 /// Shortest interval.

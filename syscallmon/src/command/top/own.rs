@@ -21,7 +21,7 @@ use crate::{
 /// Attaches the programs, as the daemon does.
 pub(super) fn attach(file: &ConfigFile) -> anyhow::Result<(Attached, Config)> {
     let config = run::resolve(&Settings::default(), file)?;
-    let attached = run::attach(&config)?;
+    let attached = run::attach(&config, None)?;
     Ok((attached, config))
 }
 

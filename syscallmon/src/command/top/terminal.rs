@@ -23,7 +23,7 @@ use super::{
     state::{Action, Key, State},
     text::{Line, Tone},
 };
-use crate::command::run::StopSignals;
+use crate::command::stop::StopSignals;
 
 /// Restores the terminal when it is dropped. A panic restores it before its message is printed.
 struct Restored(DefaultTerminal);

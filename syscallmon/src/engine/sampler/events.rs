@@ -10,7 +10,7 @@ use crate::{
     cgroup::TreeChange,
     clock::monotonic_now,
     fair_share::Tenant,
-    kernel::{self, CgroupChange},
+    kernel::{CgroupChange, FirstCallEvent},
     process,
     syscalls::CallTable,
     view::{FirstCalls, RecordedFirstCall},
@@ -21,6 +21,11 @@ impl Sampler {
     /// Applies the events in the ring buffers.
     pub(super) fn take_events(&mut self) {
         let (calls, changes) = self.events.take();
+        self.apply_events(calls, changes);
+    }
+
+    /// Applies these events.
+    pub(super) fn apply_events(&mut self, calls: Vec<FirstCallEvent>, changes: Vec<CgroupChange>) {
         let now = Instant::now();
         for change in changes {
             match &change {
@@ -48,7 +53,7 @@ impl Sampler {
         }
     }
 
-    fn take_first_call(&mut self, call: &kernel::FirstCallEvent, time: SystemTime) {
+    fn take_first_call(&mut self, call: &FirstCallEvent, time: SystemTime) {
         let path = self.tree.path(call.cgroup_id).cloned();
         let unknown = || ResolvedWorkload { workload: Workload::Unknown, metadata: Labels::default() };
         let named = path.map_or_else(unknown, |path| self.resolver.name(call.cgroup_id, &path).clone());
@@ -83,12 +88,7 @@ pub(super) fn name_first_calls(
     })
 }
 
-fn first_call(
-    call: &kernel::FirstCallEvent,
-    workload: Workload,
-    calls: &CallTable,
-    time: SystemTime,
-) -> RecordedFirstCall {
+fn first_call(call: &FirstCallEvent, workload: Workload, calls: &CallTable, time: SystemTime) -> RecordedFirstCall {
     let name = calls.call(calls.reported(call.abi, call.number, call.class));
     RecordedFirstCall {
         time,

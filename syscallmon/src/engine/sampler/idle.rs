@@ -26,7 +26,7 @@ pub(super) async fn serve_idle(
                     let _ = answer.send(LastingState::of(detector, alerts, known));
                 }
                 // Dropping the request answers it.
-                Request::Refresh(_) | Request::Release(_) | Request::Configuration(_) => {}
+                Request::Refresh(_) | Request::Release(_) | Request::Configuration(_) | Request::Saved(..) => {}
             }
         }
     };

@@ -3,7 +3,7 @@
 use super::Sampler;
 
 impl Sampler {
-    /// Frees retired slots.
+    /// Frees retired slots. In pinned mode, only after the totals with their counts are saved.
     pub(super) fn free(&mut self, retired: &[u32]) {
         if let Err(error) = self.kernel.free(retired) {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of cgroups; retrying");
@@ -50,6 +50,9 @@ impl Sampler {
         self.set_roots();
         self.model.forget_births(dead);
         self.recorder.forgotten(dead);
+        if let Some(lasting) = &mut self.lasting {
+            lasting.forget(dead);
+        }
         self.resolver.forget(dead, self.model.unresolved());
     }
 }

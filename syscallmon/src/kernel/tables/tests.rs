@@ -4,10 +4,12 @@ use std::{cell::Cell, collections::BTreeMap, path::PathBuf, time::Instant};
 
 use proptest::prelude::*;
 
-use super::{programs::Programs, *};
+use super::{counts::counts_and_key, programs::Programs, *};
 use crate::{
+    kernel::last_read::ReadCounts,
     kernel::{CountedHierarchies, Features, Options, SysEnter, TableCapacity},
     model::Model,
+    snapshot::Counts,
     workload::{ResolvedWorkload, Workload},
 };
 
@@ -118,6 +120,7 @@ impl World {
                 arguments: crate::syscalls::ArgumentClasses::Security,
             },
             hierarchies: CountedHierarchies { cgroup2: true, cgroup2_root: 1, v1: None },
+            pin: None,
         };
         let sizes = Sizes::new(&options, capacity);
         let programs = Programs::new(sizes);

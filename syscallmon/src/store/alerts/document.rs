@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, Read, Write},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -13,23 +13,18 @@ use tokio::time::Instant;
 
 use crate::{
     alert::{LastingDelivery, SavedDelivery},
-    clock::monotonic_now,
+    clock::{BootClock, monotonic_now},
     detect::{
         Incident, LastingDetection, LastingIncident, LastingViolation, SavedLastingIncident, Violation,
         saved::{SavedViolation, UnknownCall, age},
     },
     stable_id::StableId,
+    store::lines::{LineReader, LineWriter},
     view::LastingState,
 };
 
 /// Version of the file. It changes when an older daemon would misread a newer file, or the reverse.
 const VERSION: u32 = 1;
-
-/// Maximum size of the file. All tables together are smaller, unless most texts have characters that JSON escapes.
-const MAX_BYTES: u64 = 64 << 20;
-
-/// Maximum size of a line. An incident has at most 64 calls, each with a command line.
-const MAX_LINE: usize = 4 << 20;
 
 /// One line of the file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -96,12 +91,12 @@ impl Default for Earlier {
 
 /// Writes the file.
 pub(in crate::store) fn write(file: &mut impl Write, state: &LastingState, boot: &str) -> io::Result<()> {
-    let (now, monotonic, time) = (Instant::now(), monotonic_now(), SystemTime::now());
-    let since = age(now.into_std(), state.at.into_std());
+    let (clock, time) = (BootClock::read(), SystemTime::now());
+    let since = age(clock.now(), state.at.into_std());
     let header = Header {
         version: VERSION,
         boot: boot.to_owned(),
-        monotonic: monotonic.saturating_sub(since),
+        monotonic: clock.since_boot(state.at.into_std()),
         time: time.checked_sub(since).unwrap_or(time),
     };
     let LastingDetection { violations, incidents } = &state.detection;
@@ -114,54 +109,19 @@ pub(in crate::store) fn write(file: &mut impl Write, state: &LastingState, boot:
     let delivery = state.delivery.saved(state.at).map(|delivery| Line::Delivery { delivery });
     let mut writer = LineWriter::new(file);
     writer.write(&Line::State(header))?;
-    violations.chain(incidents).chain(delivery).try_for_each(|line| writer.write(&line))?;
-    writer.end()
-}
-
-/// Writes lines within the limits of a file.
-struct LineWriter<'a, W> {
-    file: &'a mut W,
-    text: Vec<u8>,
-    lines: u64,
-    bytes: u64,
-    /// Lines that are too long, or have no room.
-    omitted: u64,
-}
-
-impl<'a, W: Write> LineWriter<'a, W> {
-    fn new(file: &'a mut W) -> Self {
-        Self { file, text: Vec::new(), lines: 0, bytes: 0, omitted: 0 }
+    let mut omitted = 0;
+    for line in violations.chain(incidents).chain(delivery) {
+        omitted += u64::from(!writer.write(&line)?);
     }
-
-    fn write(&mut self, line: &Line) -> io::Result<()> {
-        self.text.clear();
-        serde_json::to_writer(&mut self.text, line)?;
-        self.text.push(b'\n');
-        // The last line has room in any case.
-        let end = self.bytes + self.text.len() as u64;
-        if self.text.len() > MAX_LINE || end > MAX_BYTES - MAX_LINE as u64 {
-            self.omitted += 1;
-            return Ok(());
-        }
-        (self.lines, self.bytes) = (self.lines + 1, end);
-        self.file.write_all(&self.text)
+    if omitted > 0 {
+        tracing::warn!(records = omitted, "alerts are too many or too long for the file: a restart forgets some");
     }
-
-    fn end(mut self) -> io::Result<()> {
-        if self.omitted > 0 {
-            tracing::warn!(
-                records = self.omitted,
-                "alerts are too many or too long for the file: a restart forgets some"
-            );
-        }
-        let lines = self.lines;
-        self.write(&Line::End { lines })
-    }
+    writer.end(|lines| Line::End { lines })
 }
 
 /// Reads the file. A record that this version does not know is skipped.
 pub(in crate::store) fn read(file: impl Read, boot: &str, node: &Arc<str>) -> Result<Earlier, FileError> {
-    let mut lines = Lines { file: BufReader::new(file.take(MAX_BYTES)), text: Vec::new(), number: 0 };
+    let mut lines = LineReader::new(file);
     let first = lines.next()?.ok_or(FileError::Incomplete)?;
     let Ok(Line::State(Header { version, boot: of_boot, monotonic, time })) = first else {
         return Err(FileError::Header);
@@ -179,38 +139,18 @@ pub(in crate::store) fn read(file: impl Read, boot: &str, node: &Arc<str>) -> Re
     let mut earlier = Earlier { saved: saved.checked_sub(age).unwrap_or(saved), ..Earlier::default() };
     let mut skipped = 0;
     loop {
-        let line = lines.next()?.ok_or(FileError::Incomplete)?;
+        let line = lines.next()?.ok_or(FileError::Incomplete)?.map_err(LineError::Json);
         if let Ok(Line::End { lines: expected }) = line {
             // This line is not one of them.
-            return if expected + 1 == lines.number { Ok(earlier.shared()) } else { Err(FileError::Incomplete) };
+            return if expected + 1 == lines.line() { Ok(earlier.shared()) } else { Err(FileError::Incomplete) };
         }
         if let Err(error) = line.and_then(|line| earlier.add(line, node)) {
             if skipped == 0 {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(line = lines.number, error, "skipped a record of an earlier daemon, and others like it");
+                tracing::warn!(line = lines.line(), error, "skipped a record of an earlier daemon, and others like it");
             }
             skipped += 1;
         }
-    }
-}
-
-/// Lines of a file.
-struct Lines<R> {
-    file: BufReader<R>,
-    text: Vec<u8>,
-    number: u64,
-}
-
-impl<R: Read> Lines<R> {
-    /// Returns the next line; `None` at the end.
-    fn next(&mut self) -> io::Result<Option<Result<Line, LineError>>> {
-        self.text.clear();
-        self.file.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut self.text)?;
-        if self.text.last() != Some(&b'\n') {
-            return Ok(None);
-        }
-        self.number += 1;
-        Ok(Some(serde_json::from_slice(&self.text).map_err(LineError::Json)))
     }
 }
 

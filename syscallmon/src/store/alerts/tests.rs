@@ -150,10 +150,9 @@ fn every_call_is_known_by_its_names() {
 
 fn disk(directory: &Path) -> Disk {
     Disk {
-        directory: directory.join("state/alerts"),
+        directory: Directory::new(directory.join("state/alerts")),
         node: NODE.into(),
         boot: "boot".to_owned(),
-        open: None,
         has_problem: false,
         has_file: false,
         is_known: false,
