@@ -206,6 +206,9 @@ impl Sampler {
         }
         if self.recorder.is_active() || self.lasting.is_some() {
             // The recording, or the saved state, contains all calls until now.
+            if let Some(lasting) = &mut self.lasting {
+                lasting.save_soon();
+            }
             self.sample();
         }
         self.judge_answered(Some(LOOKUP_WAIT));

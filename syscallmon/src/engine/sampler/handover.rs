@@ -4,7 +4,11 @@
 //! grow, so the next daemon adds exactly what is missing, however old the state is. A slot is freed only after a saved
 //! state has its last counts, and tables of the daemon before are removed only after a saved state has theirs.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::Sampler;
 use crate::{
@@ -30,8 +34,10 @@ pub struct Lasting {
     losses: Losses,
     /// The number of the newest state.
     number: u64,
+    /// When the newest state was handed over to be saved.
+    last_save: Option<Instant>,
     /// Retired slots that are not freed yet, with the number of the first state without them.
-    retired: Vec<(u64, SlotCounts)>,
+    retired: HashMap<u32, (u64, SlotCounts)>,
     /// Tables that the totals contain.
     previous: Vec<PreviousTables>,
 }
@@ -44,8 +50,18 @@ impl Lasting {
         (generation, absorbed, freed): (u64, Vec<u64>, Vec<SlotCounts>),
         names: HashMap<u64, ResolvedWorkload>,
     ) -> Self {
-        let (losses, retired, previous) = (Losses::default(), Vec::new(), Vec::new());
-        Self { states, generation, absorbed, freed, names, losses, number: 0, retired, previous }
+        Self {
+            states,
+            generation,
+            absorbed,
+            freed,
+            names,
+            losses: Losses::default(),
+            number: 0,
+            last_save: None,
+            retired: HashMap::new(),
+            previous: Vec::new(),
+        }
     }
 
     /// Returns the name that the daemon before knew.
@@ -62,20 +78,31 @@ impl Lasting {
 
     /// Removes slots from a snapshot that were counted completely, and adds the losses of the tables before.
     pub(super) fn correct(&self, snapshot: &mut Snapshot) {
-        snapshot.slots.retain(|slot| !self.retired.iter().any(|(_, retired)| retired.slot == slot.slot));
+        snapshot.slots.retain(|slot| !self.retired.contains_key(&slot.slot));
         snapshot.losses.add_tables(&self.losses);
     }
 
     /// Notes slots that were counted completely in this snapshot.
     pub(super) fn retired(&mut self, slots: &[u32], snapshot: &Snapshot) {
         let number = self.number + 1;
-        let counted = snapshot.slots.iter().filter(|slot| slots.contains(&slot.slot));
-        self.retired.extend(counted.map(|slot| (number, slot.clone())));
-        // A slot that never counted is in no snapshot.
-        let unknown = slots.iter().filter(|slot| !self.retired.iter().any(|(_, known)| known.slot == **slot));
-        let unknown: Vec<u32> = unknown.copied().collect();
-        let empty = |slot| (number, SlotCounts { slot, cgroup_id: 0, counts: Arc::default() });
-        self.retired.extend(unknown.into_iter().map(empty));
+        let mut counted: HashMap<u32, &SlotCounts> = snapshot.slots.iter().map(|slot| (slot.slot, slot)).collect();
+        for &slot in slots {
+            // A slot that never counted is in no snapshot.
+            let never = || SlotCounts { slot, cgroup_id: 0, counts: Arc::default() };
+            let counts = counted.remove(&slot).cloned();
+            self.retired.entry(slot).or_insert_with(|| (number, counts.unwrap_or_else(never)));
+        }
+    }
+
+    /// Lets the next state be saved at once.
+    pub(super) fn save_soon(&mut self) {
+        self.last_save = None;
+    }
+
+    /// Whether something waits for a state, or names and totals were not saved for this time.
+    fn is_due(&self, now: Instant, interval: Duration) -> bool {
+        let is_old = self.last_save.is_none_or(|last| now.saturating_duration_since(last) >= interval);
+        is_old || !self.retired.is_empty() || !self.previous.is_empty()
     }
 }
 
@@ -117,7 +144,8 @@ impl Sampler {
         let (calls, changes) = tables.events();
         self.apply_events(calls, changes);
         let mut snapshot = tables.snapshot();
-        snapshot.slots.retain(|slot| !freed.contains(slot));
+        let freed: HashMap<u32, &SlotCounts> = freed.iter().map(|slot| (slot.slot, slot)).collect();
+        snapshot.slots.retain(|slot| freed.get(&slot.slot) != Some(&slot));
         for slot in &mut snapshot.slots {
             slot.slot += offset;
         }
@@ -135,11 +163,15 @@ impl Sampler {
     pub(super) fn save(&mut self, taken: Instant) {
         let (Some(lasting), Some(generation)) = (&mut self.lasting, self.kernel.pinned_id()) else { return };
         self.kernel.renew_lease();
+        if !lasting.is_due(taken, self.tunables.borrow().poll_interval) {
+            return;
+        }
+        lasting.last_save = Some(taken);
         lasting.number += 1;
         let totals = SavedTotals {
             generation,
             absorbed: lasting.previous.iter().map(PreviousTables::id).collect(),
-            freed: lasting.retired.iter().map(|(_, slot)| slot.clone()).collect(),
+            freed: lasting.retired.values().map(|(_, slot)| slot.clone()).collect(),
             model: self.model.to_save(taken),
         };
         lasting.states.send_replace(Some((lasting.number, Arc::new(totals))));
@@ -148,8 +180,9 @@ impl Sampler {
     /// Frees what waited for a saved state, and removes the tables of the daemon before.
     pub(super) fn saved(&mut self, number: u64, is_saved: bool) {
         let Some(lasting) = &mut self.lasting else { return };
-        let (free, waiting) = std::mem::take(&mut lasting.retired).into_iter().partition(|(first, _)| *first <= number);
-        lasting.retired = waiting;
+        // If they could not be saved, a restart loses their counts; otherwise, new cgroups would find no slot.
+        let free: Vec<u32> =
+            lasting.retired.extract_if(|_, (first, _)| *first <= number).map(|(slot, _)| slot).collect();
         if is_saved {
             for tables in std::mem::take(&mut lasting.previous) {
                 let id = tables.id();
@@ -158,9 +191,6 @@ impl Sampler {
                 }
             }
         }
-        // If they could not be saved, a restart loses their counts; otherwise, new cgroups would find no slot.
-        let free: Vec<(u64, SlotCounts)> = free;
-        let slots: Vec<u32> = free.into_iter().map(|(_, slot)| slot.slot).collect();
-        self.free(&slots);
+        self.free(&free);
     }
 }

@@ -1,8 +1,11 @@
 //! Writes the totals of pinned mode after each snapshot, and at the end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::TotalsFile;
@@ -11,6 +14,9 @@ use crate::{
     syscalls::CallTable,
     view::{NewestTotals, Requester, TotalsSender},
 };
+
+/// Minimum time between two writes. A large file takes about 40 ms of CPU time.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Writes totals. A slow disk delays nothing but the end of slots: totals that come meanwhile replace each other.
 #[derive(Clone, Debug)]
@@ -38,6 +44,8 @@ impl TotalsSaver {
             if let Some((number, is_saved)) = self.write().await {
                 owner.saved(number, is_saved).await;
             }
+            // Cgroups that come and go must not keep a CPU busy with writing.
+            tokio::select! { () = shutdown.cancelled() => return, () = sleep(PAUSE) => {} }
         }
     }
 
