@@ -81,8 +81,7 @@ fn no_call_is_lost_or_doubled_and_each_unexpected_one_is_reported_over_restarts(
     let flag = pins.flag();
     // Daemons with other tables and other programs take over from each other.
     let usual = [flag.as_str(), "--workload.expire-after=1h"];
-    let other =
-        [&usual[..], &["--capacity.series=30000", "--capacity.cgroups=2048", "--probe.arguments=none"]].concat();
+    let other = [&usual[..], &["--capacity.series=30000", "--capacity.cgroups=2048", "--probe.latency=true"]].concat();
     let mut guard = Guard::start("  []", &usual);
     let count = 4 * many_calls();
     let mut worker = KnownCalls::start(&[&"threads", &busy, &"2", &number(libc::SYS_getppid), &count.to_string()]);
