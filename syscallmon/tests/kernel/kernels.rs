@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use crate::{
     abi, arguments, denied, errors,
     harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, many_calls, mount_tracefs, number},
-    latency,
+    latency, pinned,
 };
 
 /// Numbers of short-lived cgroups, of calls in each, and of io_uring operations.
@@ -38,6 +38,12 @@ fn by_default_everything_counts_exactly() {
     assert!(cgroups < Some(SHORT_LIVES), "their slots were freed: {cgroups:?} are in use");
     daemon.signal(libc::SIGTERM);
     assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn in_pinned_mode_counting_goes_on_over_a_restart() {
+    mount_tracefs();
+    pinned::goes_on_over_a_restart();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use aya::programs::{ProgramInfo, loaded_programs};
 use tempfile::TempDir;
 
 use crate::{
-    harness::{KnownCalls, TestCgroup, is_short, many_calls, number, syscallmon, wait_for},
+    harness::{Daemon, KnownCalls, TestCgroup, is_short, many_calls, number, syscallmon, wait_for},
     incidents::CALLS,
     policies::{Guard, text},
 };
@@ -56,7 +56,7 @@ impl Drop for Pins {
     fn drop(&mut self) {
         // A daemon of a failed test has ended by now.
         self.unpin();
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }
 
@@ -72,6 +72,22 @@ fn counted(guard: &Guard, part: &str, syscall: &str) -> u64 {
 /// Makes a cgroup with the name of a container's cgroup.
 fn container(parent: &TestCgroup, number: usize) -> PathBuf {
     parent.child(&format!("{number:064x}"))
+}
+
+/// Calls are counted before, between and after two daemons.
+pub(crate) fn goes_on_over_a_restart() {
+    let (pins, parent, state) = (Pins::new(), TestCgroup::new("goes-on"), tempfile::tempdir().unwrap());
+    let flags = [pins.flag(), format!("--state.directory={}", state.path().display())];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let call = |count: &str| KnownCalls::run(&[&"calls", &parent.path(), &number(libc::SYS_getuid), &count]);
+    let mut daemon = Daemon::start(&flags);
+    call("100");
+    daemon.signal(libc::SIGKILL);
+    daemon.wait();
+    call("50");
+    daemon = Daemon::start(&flags);
+    call("7");
+    assert_eq!(daemon.settled_scrape().calls(&parent.label(), "getuid"), 157);
 }
 
 #[test]
