@@ -46,7 +46,8 @@ pub struct Values {
     pub interval: String,
 }
 
-static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$(\w+)").expect("the pattern is right"));
+/// A variable; `$1` is a group of `label_replace`.
+static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$([A-Za-z_]\w*)").expect("the pattern is right"));
 /// A metric or recorded metric, with its labels.
 static SELECTOR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"\b(?:[a-z_0-9]+:)?(?:syscallmon|process)_[a-z0-9_]+(?::[a-z0-9]+)?(?:\{(?:[^}"]|"[^"]*")*\})?|\bup\{[^}]*\}"#)
@@ -92,6 +93,10 @@ mod tests {
     fn a_value_matches_itself_alone() {
         let chosen = BTreeMap::from([("cgroup".to_owned(), "/a.service".to_owned())]);
         let values = Values { chosen, range: "1h".to_owned(), interval: "20s".to_owned() };
+        assert_eq!(
+            values.put_into(r#"label_replace(x, "shown", "$1", "a", "(.+)")"#),
+            r#"label_replace(x, "shown", "$1", "a", "(.+)")"#
+        );
         let promql = r#"rate(x{cgroup=~"$cgroup",pod=~"$pod"}[$__rate_interval]) + y offset $__range"#;
         let expected = r#"rate(x{cgroup=~"/a\\.service",pod=~".*"}[20s]) + y offset 1h"#;
         assert_eq!(values.put_into(promql), expected);
