@@ -225,6 +225,18 @@ fn programs_stop_after_their_lease_and_the_next_daemon_says_so() {
 }
 
 #[test]
+fn programs_of_a_daemon_that_polls_rarely_go_on() {
+    let (pins, parent) = (Pins::new(), TestCgroup::new("rarely"));
+    let guard = Guard::start("  []", &[&pins.flag(), "--pin.lease=10s", "--poll.interval=1h"]);
+    assert_eq!(counted(&guard, &parent.label(), "getuid"), 0);
+    std::thread::sleep(Duration::from_secs(11));
+    // The end of this process would end the lease.
+    KnownCalls::run(&[&"nothing"]);
+    KnownCalls::run(&[&"calls", &parent.path(), &number(libc::SYS_getuid), &"5"]);
+    assert_eq!(counted(&guard, &parent.label(), "getuid"), 5);
+}
+
+#[test]
 fn a_directory_elsewhere_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let output = syscallmon()

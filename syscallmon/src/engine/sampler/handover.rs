@@ -162,8 +162,10 @@ impl Sampler {
     /// Hands the state after a snapshot to be saved.
     pub(super) fn save(&mut self, taken: Instant) {
         let (Some(lasting), Some(generation)) = (&mut self.lasting, self.kernel.pinned_id()) else { return };
-        self.kernel.renew_lease();
-        if !lasting.is_due(taken, self.tunables.borrow().poll_interval) {
+        let poll_interval = self.tunables.borrow().poll_interval;
+        // A daemon that polls rarely must not let its own programs stop.
+        self.kernel.renew_lease(2 * poll_interval);
+        if !lasting.is_due(taken, poll_interval) {
             return;
         }
         lasting.last_save = Some(taken);

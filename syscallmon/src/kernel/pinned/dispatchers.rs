@@ -12,7 +12,7 @@ use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{MapData, ProgramArray},
     programs::{
-        BtfTracePoint, Program, ProgramError, ProgramInfo, RawTracePoint, TracePoint,
+        BtfTracePoint, ProgramError, ProgramInfo, RawTracePoint, TracePoint,
         links::{FdLink, PinnedLink},
     },
 };
@@ -123,15 +123,15 @@ impl Dispatchers {
         let lease = mapped(&ebpf, LEASE, size_of::<Lease>())?;
         let was_over = lease.u64(1).load(Relaxed) != 0;
         let mut dispatchers = Self { ebpf, path, lease, length, was_over, used: Vec::new() };
-        dispatchers.renew_lease();
+        dispatchers.renew_lease(length);
         program::<RawTracePoint>(&mut dispatchers.ebpf, LEASE_PROGRAM)?.load()?;
         dispatchers.place(LEASE_PROGRAM, Place::Raw(LEASE_TRACEPOINT))?;
         Ok(dispatchers)
     }
 
-    /// Lets the programs run for the time of a lease from now on.
-    pub(in crate::kernel) fn renew_lease(&self) {
-        let until = monotonic_now().saturating_add(self.length).as_nanos();
+    /// Lets the programs run for the time of a lease from now on, or longer if the next renewal may come later.
+    pub(in crate::kernel) fn renew_lease(&self, at_least: Duration) {
+        let until = monotonic_now().saturating_add(self.length.max(at_least)).as_nanos();
         self.lease.u64(0).store(u64::try_from(until).unwrap_or(u64::MAX), Relaxed);
         self.lease.u64(1).store(0, Relaxed);
     }
@@ -205,7 +205,7 @@ impl Dispatchers {
             return Ok(false);
         }
         let Ok(pinned) = ProgramInfo::from_pin(self.pin(PROGRAM, name)) else { return Ok(false) };
-        let own = info(self.ebpf.program(name).ok_or(Error::Object { name })?)?;
+        let own = self.ebpf.program(name).ok_or(Error::Object { name })?.info()?;
         Ok(known(&pinned)? == known(&own)?)
     }
 
@@ -268,10 +268,6 @@ pub(super) fn description_in(tables: &Path) -> Result<Vec<u8>, String> {
         MappedArray::new(&map, DESCRIPTION_BYTES).map_err(|error| format!("cannot map the description: {error}"))?;
     let words = (0..DESCRIPTION_BYTES / size_of::<u64>()).map(|index| map.u64(index).load(Relaxed));
     Ok(words.flat_map(u64::to_ne_bytes).collect())
-}
-
-fn info(program: &Program) -> Result<ProgramInfo, ProgramError> {
-    program.info()
 }
 
 #[cfg(test)]

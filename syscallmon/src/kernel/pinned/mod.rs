@@ -141,10 +141,10 @@ impl Kernel {
         self.pins.as_mut().map(Pins::take_previous).unwrap_or_default()
     }
 
-    /// Lets pinned programs run for the time of a lease from now on.
-    pub fn renew_lease(&self) {
+    /// Lets pinned programs run for the time of a lease from now on, and at least for this time.
+    pub fn renew_lease(&self, at_least: Duration) {
         if let Some(pins) = &self.pins {
-            pins.dispatchers.renew_lease();
+            pins.dispatchers.renew_lease(at_least);
         }
     }
 }
