@@ -8,7 +8,7 @@ pub const ARGUMENT_CALLS_LEN: usize = 128;
 /// Entries of the table of rules; a power of two.
 pub const ARGUMENT_RULES_LEN: usize = 512;
 /// Maximum rules of one call: the verifier follows the search through all of them.
-pub const MAX_RULES_PER_CALL: u32 = 128;
+pub const MAX_RULES_PER_CALL: u32 = 80;
 
 /// A call whose arguments have classes: an entry of `ARGUMENT_CALLS`.
 #[repr(C)]
@@ -67,5 +67,5 @@ pub struct ArgumentRule {
 
 /// After a match, the rules that follow are tried too: [`ArgumentRule::flags`].
 pub const RULE_CONTINUES: u16 = 1;
-/// Matches only if no rule before it does: [`ArgumentRule::flags`].
+/// Matches only if no rule before it does; otherwise, the search ends there: [`ArgumentRule::flags`].
 pub const RULE_IS_REST: u16 = 2;

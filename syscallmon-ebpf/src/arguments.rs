@@ -7,6 +7,8 @@
 //! Arguments in user memory are read at `sys_enter` too. Another thread can change them during the call, so such
 //! classes tell what the memory contained then, and do not prove what the kernel did.
 
+use core::arch::asm;
+
 use aya_ebpf::{
     helpers::bpf_probe_read_user,
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
@@ -193,9 +195,8 @@ fn from_user<T>(address: u64) -> Option<T> {
     unsafe { bpf_probe_read_user(address as *const T) }.ok()
 }
 
-/// State of the search through the rules of a call: the next rule, the end of the rules from bit 16 on, these flags,
-/// and the class of the rule that matched from bit 48 on.
-const STATE_IS_UNREADABLE: u64 = 1 << 32;
+/// State of the search through the rules of a call: the next rule, the end of the rules from bit 16 on, whether the memory
+/// is unreadable in bit 32, these flags, and the class of the rule that matched from bit 48 on.
 const STATE_HAS_CLASS: u64 = 1 << 33;
 const STATE_CONTINUES: u64 = 1 << 34;
 
@@ -204,39 +205,51 @@ const NO_RULE: u64 = u64::MAX;
 
 /// Finds the next rule that matches the arguments of a call. Returns the new state. A global function: the verifier
 /// checks it once for each program.
+///
+/// The verifier follows each branch in each round, so a rule is compared without branches.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn next_rule(state: u64, a: u64, b: u64, c: u64, d: u64) -> u64 {
     let (first, end) = (state & 0xffff, state >> 16 & 0xffff);
-    let (is_unreadable, has_class) = (state & STATE_IS_UNREADABLE, state & STATE_HAS_CLASS != 0);
-    let argument = |number: u8| match number {
-        0 => a,
-        1 => b,
-        2 => c,
-        _ => d,
-    };
+    let (is_unreadable, has_class) = (state >> 32 & 1, state >> 33 & 1);
     for index in 0..u64::from(MAX_RULES_PER_CALL) {
         let at = first + index;
         if at >= end {
             break;
         }
         let rule = argument_rule(at);
-        let is_rest = rule.flags & RULE_IS_REST != 0;
-        if !is_rest && (rule.unreadable != 0) != (is_unreadable != 0) {
-            continue;
-        }
-        if is_rest && has_class {
-            break;
-        }
-        if argument(rule.argument) & rule.mask == rule.value
-            && argument(rule.second) as u32 & rule.second_mask == rule.second_value
-        {
-            let continues = if rule.flags & RULE_CONTINUES != 0 { STATE_CONTINUES } else { 0 };
-            let flags = is_unreadable | STATE_HAS_CLASS | continues;
-            return (at + 1) | end << 16 | flags | u64::from(rule.class) << 48;
+        let flags = u64::from(rule.flags);
+        let is_rest = flags / u64::from(RULE_IS_REST) & 1;
+        let is_excluded = (is_rest ^ 1) & (u64::from(rule.unreadable) ^ is_unreadable);
+        let first_differs = one_of(rule.argument, [a, b, c, d]) & rule.mask ^ rule.value;
+        let second_differs =
+            one_of(rule.second, [a, b, c, d]) & u64::from(rule.second_mask) ^ u64::from(rule.second_value);
+        let is_end = is_rest & has_class;
+        // 0 if the rule matches, or if the search ends there.
+        if (is_excluded | first_differs | second_differs) & is_end.wrapping_sub(1) == 0 {
+            let flags = is_unreadable << 32 | STATE_HAS_CLASS | (flags & u64::from(RULE_CONTINUES)) << 34;
+            let matched = (at + 1) | end << 16 | flags | u64::from(rule.class) << 48;
+            return if is_end != 0 { NO_RULE } else { matched };
         }
     }
     NO_RULE
+}
+
+/// Returns the argument with this number, below 4, without a branch.
+#[inline(always)]
+fn one_of(number: u8, [a, b, c, d]: Arguments) -> u64 {
+    let (odd, high) = (all_bits(u64::from(number) & 1), all_bits(u64::from(number) >> 1 & 1));
+    let (low_pair, high_pair) = (a ^ (a ^ b) & odd, c ^ (c ^ d) & odd);
+    low_pair ^ (low_pair ^ high_pair) & high
+}
+
+/// Returns 0 for 0, and a word of ones for 1, in a way that the compiler does not change into a branch.
+#[inline(always)]
+fn all_bits(bit: u64) -> u64 {
+    let mut bits = bit;
+    // SAFETY: one instruction, on one register.
+    unsafe { asm!("{0} = -{0}", inout(reg) bits, options(pure, nomem, nostack, preserves_flags)) };
+    bits
 }
 
 /// Counts a class of a call. `key` is a [`SeriesKey`] as a word, with the slot 0 for none. Returns 1 if it has no

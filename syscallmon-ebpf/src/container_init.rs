@@ -129,6 +129,10 @@ pub fn forked(parent: *const u8, child: *const u8) {
     if old == new {
         return;
     }
+    if DAEMON.get(0) == Some(&new) {
+        // The daemon has ended, and its id belongs to another process now. In pinned mode, the programs go on.
+        let _ = DAEMON.set(0, 0, 0);
+    }
     if let Some(entry) = entry_of(old)
         && entry.until_ns != CONTAINER_INIT_ENDED
     {

@@ -4,17 +4,18 @@
 //! product.
 
 use std::{
-    env, fs,
-    io::{self, Write},
+    env, fs, io,
     os::fd::AsRawFd,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 #[path = "known_calls/arguments.rs"]
 mod arguments;
+#[path = "known_calls/cgroups.rs"]
+mod cgroups;
 #[path = "known_calls/failing.rs"]
 mod failing;
 #[path = "known_calls/filtered.rs"]
@@ -49,7 +50,7 @@ fn main() {
         }
         ["mixed", cgroup, seconds, threads] => mixed(cgroup, number(seconds), number(threads)),
         ["short-lived", base, prefix, count, nr, times] => {
-            short_lived(Path::new(base), prefix, number(count), number(nr), number(times));
+            cgroups::short_lived(Path::new(base), prefix, number(count), number(nr), number(times));
         }
         ["io-uring", cgroup, count] => {
             enter(cgroup);
@@ -71,8 +72,8 @@ fn main() {
             locked::calls(threads, seconds, &numbers);
         }
         ["nothing"] => {}
-        ["mkdir-rmdir", base, count] => mkdir_rmdir(Path::new(base), number(count)),
-        ["populate", base, cgroups, numbers] => populate(Path::new(base), number(cgroups), numbers),
+        ["mkdir-rmdir", base, count] => cgroups::mkdir_rmdir(Path::new(base), number(count)),
+        ["populate", base, cgroups, numbers] => cgroups::populate(Path::new(base), number(cgroups), numbers),
         other => failing(other),
     }
 }
@@ -200,6 +201,9 @@ fn forking(args: &[&str]) {
             enter(cgroup);
             forking::daemonize(&pairs_of(pairs));
         }
+        ["with-id", id, cgroup, pairs @ ..] => {
+            forking::with_id(id.parse().expect("a process id"), cgroup, &pairs_of(pairs));
+        }
         ["with-unusual-signals", command @ ..] => forking::with_unusual_signals(command),
         ["counts-signals", signals @ ..] => {
             forking::count_signals(&signals.iter().map(|text| number(text)).collect::<Vec<i64>>());
@@ -302,29 +306,6 @@ fn mixed(cgroup: &str, seconds: i64, threads: i64) {
     println!("getppid {} getuid {} sched_yield {} ppoll {}", totals[0], totals[1], totals[2], totals[3]);
 }
 
-/// Makes a cgroup, runs a process in it that makes its calls and ends, removes the cgroup; again and again.
-/// Prints the median and the longest life of a cgroup, in microseconds.
-fn short_lived(base: &Path, prefix: &str, count: i64, nr: i64, times: i64) {
-    let mut lives: Vec<Duration> = (0..count)
-        .map(|index| {
-            let cgroup = base.join(format!("{prefix}{index}"));
-            let born = Instant::now();
-            fs::create_dir(&cgroup).expect("make a cgroup");
-            run_inside(&cgroup, nr, times);
-            remove(&cgroup);
-            born.elapsed()
-        })
-        .collect();
-    lives.sort_unstable();
-    println!("{} {}", lives[lives.len() / 2].as_micros(), lives[lives.len() - 1].as_micros());
-}
-
-/// Forks into the cgroup: the child makes its calls and ends.
-fn run_inside(cgroup: &Path, nr: i64, times: i64) {
-    let pid = fork_into(cgroup, || calls(&[(nr, times)]));
-    reap(pid);
-}
-
 /// Forks into the cgroup: the child does its work and ends. Returns its id.
 fn fork_into(cgroup: &Path, work: impl FnOnce()) -> i32 {
     let directory = fs::File::open(cgroup).expect("open the cgroup");
@@ -406,47 +387,4 @@ struct CloneArgs {
     set_tid: u64,
     set_tid_size: u64,
     cgroup: u64,
-}
-
-/// A cgroup may be busy for a moment after its last process was reaped.
-fn remove(cgroup: &Path) {
-    for _ in 0..10_000 {
-        match fs::remove_dir(cgroup) {
-            Ok(()) => return,
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => thread::yield_now(),
-            Err(error) => panic!("remove {}: {error}", cgroup.display()),
-        }
-    }
-    panic!("{} stays busy", cgroup.display());
-}
-
-/// As many cgroups as fast as the kernel makes them.
-fn mkdir_rmdir(base: &Path, count: i64) {
-    let begin = Instant::now();
-    for index in 0..count {
-        let cgroup = base.join(format!("m{index}"));
-        fs::create_dir(&cgroup).expect("make a cgroup");
-        fs::remove_dir(&cgroup).expect("remove a cgroup");
-    }
-    println!("{}", begin.elapsed().as_millis());
-}
-
-/// Makes cgroups that stay, unless they are there, and processes in each that make each call once and end.
-fn populate(base: &Path, cgroups: i64, numbers: &str) {
-    // With it, a child that enters a cgroup would look like a container runtime's.
-    caps::drop(None, caps::CapSet::Effective, caps::Capability::CAP_SYS_ADMIN).expect("drop a capability");
-    let numbers: Vec<i64> = numbers.split(',').map(number).collect();
-    for index in 0..cgroups {
-        let cgroup = base.join(format!("c{index}"));
-        fs::create_dir_all(&cgroup).expect("make a cgroup");
-        let procs = fs::OpenOptions::new().write(true).open(cgroup.join("cgroup.procs")).expect("open the cgroup");
-        for &nr in &numbers {
-            let pid = fork(|| {
-                // Only this call and the end of the process are made inside.
-                (&procs).write_all(b"0").expect("enter the cgroup");
-                syscall(nr);
-            });
-            reap(pid);
-        }
-    }
 }

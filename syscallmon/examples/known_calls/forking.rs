@@ -7,7 +7,7 @@ use std::{
     process,
 };
 
-use crate::{calls, fork, reap};
+use crate::{CloneArgs, calls, clone3, enter, fork, reap, run_child};
 
 /// Starts many processes, one after the other. Each makes each call so many times, and ends.
 pub(crate) fn children(count: i64, pairs: &[(i64, i64)]) {
@@ -29,6 +29,23 @@ pub(crate) fn daemonize(pairs: &[(i64, i64)]) {
         });
     });
     reap(child);
+}
+
+/// Starts a process with this id, which no process may have. It makes the calls in a cgroup.
+pub(crate) fn with_id(id: i32, cgroup: &str, pairs: &[(i64, i64)]) {
+    let args = CloneArgs {
+        exit_signal: libc::SIGCHLD as u64,
+        set_tid: (&raw const id).addr() as u64,
+        set_tid_size: 1,
+        ..CloneArgs::default()
+    };
+    let child = clone3(&args).expect("a process with this id");
+    reap(run_child(child, || {
+        // With it, a child that enters a cgroup would look like a container runtime's.
+        caps::drop(None, caps::CapSet::Effective, caps::Capability::CAP_SYS_ADMIN).expect("drop a capability");
+        enter(cgroup);
+        calls(pairs);
+    }));
 }
 
 /// Blocks these signals, prints `ready`, and waits for each of them in any order. Prints each that comes, and ends at

@@ -1,9 +1,10 @@
 //! Pinned mode in the daemon: reads what the daemon before saved, and saves the totals of this one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     blocking::{self, START_TIMEOUT, Work},
+    clock::monotonic_now,
     engine::{Lasting, SLOT_OFFSET},
     kernel::PinOptions,
     model::{Model, SeriesLayout},
@@ -18,6 +19,8 @@ pub(super) struct Continuation {
     file: TotalsFile,
     saved: Option<SavedTotals>,
     calls: Arc<CallTable>,
+    /// When this daemon began to read.
+    begun: Duration,
 }
 
 impl Continuation {
@@ -25,6 +28,7 @@ impl Continuation {
     /// because a slow disk must not delay the first reading.
     pub(super) fn read(config: &Config) -> Option<Self> {
         config.pin.as_ref()?;
+        let begun = monotonic_now();
         let calls = Arc::new(CallTable::native());
         let (mut file, table) = (TotalsFile::new(&config.state_directory, &config.procfs), Arc::clone(&calls));
         let read = move || {
@@ -46,13 +50,13 @@ impl Continuation {
                 (TotalsFile::new(&config.state_directory, &config.procfs), None)
             }
         };
-        Some(Self { file, saved, calls })
+        Some(Self { file, saved, calls, begun })
     }
 
     /// Returns the kernel's options of pinned mode.
     pub(super) fn pin_options(&self, config: &Config) -> Option<PinOptions> {
         let (directory, lease) = config.pin.clone()?;
-        Some(PinOptions { directory, lease, calls: Arc::clone(&self.calls) })
+        Some(PinOptions { directory, lease, calls: Arc::clone(&self.calls), begun: self.begun })
     }
 
     /// Returns the totals to begin with, and in pinned mode what the sampler needs and what saves its totals.
@@ -62,7 +66,7 @@ impl Continuation {
         layout: Arc<SeriesLayout>,
     ) -> (Model, Option<(Lasting, TotalsSaver)>) {
         let new = |layout| Model::new(most_series).with_layout(layout);
-        let Some(Self { file, saved, calls }) = continuation else { return (new(layout), None) };
+        let Some(Self { file, saved, calls, .. }) = continuation else { return (new(layout), None) };
         let (saver, totals) = TotalsSaver::new(file, calls);
         let (known, model) = match saved {
             Some(SavedTotals { generation, absorbed, freed, model }) => {

@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     btf::BtfError,
     events::{CgroupChange, FirstCallEvent},
-    pinned::{PinOptions, PreviousTables, unpin},
+    pinned::{PinOptions, PreviousTables, check_pins, unpin},
     probe::{PROBES, Probe, ProbeRow, ProbeStatus, SysEnter},
     streams::{EventRings, EventStreams, Ring},
 };

@@ -99,6 +99,16 @@ impl Counts {
         self.arguments.add(&other.arguments);
     }
 
+    /// Returns the same with these calls in container init, and without these classes of arguments.
+    #[must_use]
+    pub fn in_container_init(&self, holds: impl Fn(CallId) -> bool + Copy) -> Self {
+        let (calls, _) = self.calls.split(holds);
+        let (_, mut container_init) = self.container_init.split(holds);
+        container_init.add(&calls);
+        let (_, arguments) = self.arguments.split(|key| matches!(key, ArgumentKey::Of(class) if holds(class)));
+        Self { container_init, arguments, ..self.clone() }
+    }
+
     /// Returns the same with other ids of calls. Counts of calls with the same new id are added up.
     #[must_use]
     pub fn translated(&self, id: impl Fn(CallId) -> CallId + Copy) -> Self {

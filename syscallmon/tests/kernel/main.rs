@@ -30,6 +30,7 @@ mod lifecycle;
 mod names;
 mod nesting;
 mod pinned;
+mod pinned_daemon;
 mod policies;
 mod policy_command;
 mod privileges;

@@ -14,25 +14,25 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A bpf file system for one test. Dropping it removes all pins.
-struct Pins(TempDir);
+pub(crate) struct Pins(TempDir);
 
 impl Pins {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(directory.path()).status();
         assert!(mounted.expect("run mount").success(), "a bpf file system");
         Self(directory)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("syscallmon")
     }
 
-    fn flag(&self) -> String {
+    pub(crate) fn flag(&self) -> String {
         format!("--pin.directory={}", self.path().display())
     }
 
-    fn unpin(&self) -> (bool, String) {
+    pub(crate) fn unpin(&self) -> (bool, String) {
         let output = syscallmon().arg("unpin").arg(self.flag()).output().expect("run syscallmon");
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     }

@@ -50,6 +50,13 @@ impl Guard {
         self.daemon = daemon(syscallmon(), self.directory.path(), flags);
     }
 
+    /// Starts it again with these flags in a cgroup, after it has ended.
+    pub(crate) fn start_again_in(&mut self, cgroup: &Path, flags: &[&str]) {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"echo $$ >"$0/cgroup.procs" && exec "$@""#]).arg(cgroup).arg(binary());
+        self.daemon = daemon(command, self.directory.path(), flags);
+    }
+
     /// Starts one with only the built-in policy, in the namespaces of a Docker daemon that starts containers.
     pub(crate) fn beside(docker: &Docker, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();

@@ -14,6 +14,7 @@ mod matrix;
 mod operations;
 mod ordinary;
 mod outages;
+mod pinned;
 mod policies;
 mod privileges;
 mod profiles;

@@ -10,6 +10,8 @@ for view in /etc /opt /var; do
     mount -t overlay -o "lowerdir=$view,upperdir=/run/.view$view/upper,workdir=/run/.view$view/work" none "$view"
 done
 mkdir -p /run/lock /run/netns
+# As systemd has it. What is pinned there ends with this namespace.
+mount -t bpf -o mode=700 none /sys/fs/bpf
 while [ $# -gt 1 ]; do
     mkdir -p "$2"
     mount --bind "$1" "$2"

@@ -81,9 +81,118 @@ helm.sh/chart: {{ include "syscallmon.chart" . }}
 {{- include "syscallmon.strings" .Values.commonLabels }}
 {{- end }}
 
+{{/* The spec of a pod that runs `health` with an account. */}}
+{{- define "syscallmon.healthPod" -}}
+{{- $root := .root -}}
+restartPolicy: Never
+{{- with include "syscallmon.imagePullSecrets" $root | trim }}
+imagePullSecrets:
+{{- . | nindent 0 }}
+{{- end }}
+serviceAccountName: {{ .account }}
+automountServiceAccountToken: true
+enableServiceLinks: false
+terminationGracePeriodSeconds: 0
+{{- with $root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $root.Values.nodeSelector }}
+nodeSelector:
+  {{- include "syscallmon.strings" . | trim | nindent 2 }}
+{{- end }}
+{{- with $root.Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  {{- if not ($root.Capabilities.APIVersions.Has "security.openshift.io/v1") }}
+  # OpenShift chooses them, and allows no others.
+  runAsUser: 65534
+  runAsGroup: 65534
+  {{- end }}
+  seccompProfile:
+    type: RuntimeDefault
+containers:
+- name: health
+  image: {{ include "syscallmon.image" $root }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  args:
+  {{- range .args }}
+  - {{ . }}
+  {{- end }}
+  securityContext:
+    privileged: false
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    capabilities:
+      drop: [ALL]
+  resources:
+    requests:
+      cpu: 10m
+      memory: 16Mi
+    limits:
+      memory: 64Mi
+{{- end }}
+
 {{/* "true" if there is a test, else empty. */}}
 {{- define "syscallmon.hasTest" -}}
 {{- if and .Values.test.enabled .Values.rbac.create (not .Values.plainManifests) }}true{{ end }}
+{{- end }}
+
+{{/* What removes pins when the release is removed. */}}
+{{- define "syscallmon.unpinName" -}}
+{{- printf "%s-unpin" (include "syscallmon.fullname" . | trunc 57 | trimSuffix "-") }}
+{{- end }}
+
+{{- define "syscallmon.unpinSelectorLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-unpin" (include "syscallmon.name" . | trunc 57 | trimSuffix "-") }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "syscallmon.unpinLabels" -}}
+{{ include "syscallmon.unpinSelectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: unpin
+app.kubernetes.io/part-of: syscallmon
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ include "syscallmon.chart" . }}
+{{- include "syscallmon.strings" .Values.commonLabels }}
+{{- end }}
+
+{{/* "true" if helm removes pins with the release, else empty. */}}
+{{- define "syscallmon.unpins" -}}
+{{- if and .Values.pin.enabled .Values.rbac.create (not .Values.plainManifests) }}true{{ end }}
+{{- end }}
+
+{{/* A container that removes pins: with no capabilities, since the files are root's. */}}
+{{- define "syscallmon.unpinContainer" -}}
+image: {{ include "syscallmon.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  privileged: false
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+  {{- with .Values.seLinuxOptions }}
+  seLinuxOptions:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+resources:
+  requests:
+    cpu: 10m
+    memory: 16Mi
+  limits:
+    memory: 32Mi
+volumeMounts:
+- name: bpf
+  mountPath: {{ .Values.pin.hostPath }}
+  mountPropagation: HostToContainer
 {{- end }}
 
 {{/* "true" if the test requests the daemons' pages. No certificate is for the address of a pod. */}}
@@ -227,7 +336,7 @@ metricRelabelings:
 {{- if dig "web" "config" "file" "" .Values.config }}
 {{- fail "config.web.config.file has no effect: set web.configSecret" }}
 {{- end }}
-{{- $flags := dict "--config.file" "config" "--web.listen-address" "port" "--path.cgroupfs" "nothing, the chart mounts it" "--names.cri" "cri" "--names.docker" "names.docker" "--names.podman" "names.podman" "--names.kubernetes" "names.kubernetes" "--policy.directory" "policies" "--state.directory" "state" "--alert.kubernetes-events" "alerts.kubernetesEvents" "--web.config.file" "web.configSecret" }}
+{{- $flags := dict "--config.file" "config" "--web.listen-address" "port" "--path.cgroupfs" "nothing, the chart mounts it" "--names.cri" "cri" "--names.docker" "names.docker" "--names.podman" "names.podman" "--names.kubernetes" "names.kubernetes" "--pin.directory" "pin" "--pin.lease" "pin.lease" "--policy.directory" "policies" "--state.directory" "state" "--alert.kubernetes-events" "alerts.kubernetesEvents" "--web.config.file" "web.configSecret" }}
 {{- $lists := list "--alert.alertmanager.labels" "--alert.alertmanager.url" "--alert.webhook.headers" "--latency.buckets" "--latency.syscalls" "--workload.drop" "--workload.keep" "--workload.labels" }}
 {{- $seen := dict }}
 {{- $before := "" }}
@@ -250,6 +359,14 @@ metricRelabelings:
 {{- end }}
 {{- if and .Values.hostNetwork (ne (dig "rollingUpdate" "maxSurge" 0 .Values.updateStrategy | toString) "0") }}
 {{- fail "updateStrategy.rollingUpdate.maxSurge and hostNetwork: two pods on a node cannot have the same port" }}
+{{- end }}
+{{- if .Values.pin.enabled }}
+{{- if not .Values.state.enabled }}
+{{- fail "pin.enabled needs state.enabled: totals of workloads that ended are stored there" }}
+{{- end }}
+{{- if ne (dig "rollingUpdate" "maxSurge" 0 .Values.updateStrategy | toString) "0" }}
+{{- fail "updateStrategy.rollingUpdate.maxSurge and pin.enabled: only one daemon of a node uses the pins, and an update has no gap without surge" }}
+{{- end }}
 {{- end }}
 {{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
 {{- fail "podMonitor.enabled and serviceMonitor.enabled: everything would be scraped twice" }}

@@ -47,13 +47,18 @@ fn options_without_cgroups(config: &Config) -> Options {
 /// The oldest kernel: mapped arrays came with 5.5, ring buffers with 5.8, and programs on demand with 5.10.
 const OLDEST: (u32, u32) = (5, 10);
 
-fn kernel_version(procfs: &Path) -> Finding {
-    let release = fs::read_to_string(procfs.join("sys/kernel/osrelease")).unwrap_or_default();
-    let release = release.trim();
+/// Returns the kernel's release, and the two numbers at its beginning.
+fn release(procfs: &Path) -> (String, Option<(u32, u32)>) {
+    let release = fs::read_to_string(procfs.join("sys/kernel/osrelease")).unwrap_or_default().trim().to_owned();
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) >= OLDEST => Fine(format!("Linux {release}")),
-        (Some(_), Some(_)) => Failed(format!("Linux {release}: requires {}.{} or newer", OLDEST.0, OLDEST.1)),
+    let version = numbers.next().zip(numbers.next());
+    (release, version)
+}
+
+fn kernel_version(procfs: &Path) -> Finding {
+    match release(procfs) {
+        (release, Some(version)) if version >= OLDEST => Fine(format!("Linux {release}")),
+        (release, Some(_)) => Failed(format!("Linux {release}: requires {}.{} or newer", OLDEST.0, OLDEST.1)),
         _ => Remark(format!("cannot read the release: is procfs mounted at {}? (--path.procfs)", procfs.display())),
     }
 }
@@ -179,10 +184,33 @@ fn probes(options: &Options, config: &Config) -> Vec<(&'static str, Finding)> {
         Err(error) => return vec![("programs", Failed(chain(&error)))],
     };
     let mut findings: Vec<_> = probes.iter().map(|status| (status.probe.row().check, finding(status))).collect();
+    let is_classic = probes.iter().any(|status| status.implementation == Some("tracepoint"));
+    let directory = config.pin.as_ref().map(|(directory, _)| directory.as_path());
+    findings.push(("pinned mode", pinned(directory, is_classic, release(&config.procfs).1)));
     if config.features.arguments == ArgumentClasses::None {
         findings.push(("arguments", Remark(format!("{NUMBERS_ONLY} (probe.arguments=none)"))));
     }
     findings
+}
+
+/// The first kernel with links of classic tracepoints.
+const PINS_CLASSIC: (u32, u32) = (5, 15);
+
+/// Whether programs and tables can stay in the kernel while no daemon runs.
+fn pinned(directory: Option<&Path>, is_classic: bool, version: Option<(u32, u32)>) -> Finding {
+    let impossible = is_classic && version.is_some_and(|version| version < PINS_CLASSIC);
+    let cause = format!("classic tracepoints require Linux {}.{} for it", PINS_CLASSIC.0, PINS_CLASSIC.1);
+    match directory {
+        None if impossible => Fine(format!("off, and impossible here: {cause}")),
+        None => Fine("off (pin.directory)".to_owned()),
+        Some(_) if impossible => Failed(format!("{cause}: remove pin.directory")),
+        Some(directory) => match kernel::check_pins(directory) {
+            Ok(0) => Fine(directory.display().to_string()),
+            Ok(_) => Fine(format!("{}: the next daemon takes the counts there over", directory.display())),
+            Err(error @ kernel::Error::Pinned { .. }) => Remark(chain(&error)),
+            Err(error) => Failed(chain(&error)),
+        },
+    }
 }
 
 fn finding(status: &ProbeStatus) -> Finding {
@@ -196,6 +224,17 @@ fn finding(status: &ProbeStatus) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn classic_tracepoints_of_old_kernels_cannot_be_pinned() {
+        let (there, old) = (Some(Path::new("/proc")), Some((5, 14)));
+        assert!(matches!(pinned(there, true, old), Failed(text) if text.contains("Linux 5.15")));
+        assert!(matches!(pinned(None, true, old), Fine(text) if text.contains("impossible")));
+        for (is_classic, version) in [(false, old), (true, Some((5, 15))), (true, None)] {
+            let Failed(text) = pinned(there, is_classic, version) else { panic!("it is not a bpf file system") };
+            assert!(text.contains("not on a bpf file system"), "{text}");
+        }
+    }
 
     #[test]
     fn a_missing_tracepoint_costs_what_its_probes_give() {

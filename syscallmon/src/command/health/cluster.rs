@@ -74,8 +74,9 @@ impl RolloutState {
     ///
     /// helm 3 expects all but `maxUnavailable` pods: on a single node, none. So at least one is required here, and
     /// that the newest version has begun, since pods of an older version may be ready.
-    pub(super) fn judge(&self) -> Result<String> {
-        let Self { desired, ready, updated, max_unavailable, is_observed } = *self;
+    pub(super) fn judge(&self, every_pod: bool) -> Result<String> {
+        let Self { desired, ready, updated, is_observed, .. } = *self;
+        let max_unavailable = if every_pod { 0 } else { self.max_unavailable };
         ensure!(is_observed, "its controller has not seen the newest version yet");
         let text = format!("{ready} of {desired} pods are ready");
         ensure!(updated != Some(0) || desired == 0, "{text}, and no pod has the newest version");
@@ -192,11 +193,17 @@ mod tests {
             (0, [0, 0], rolling(&json!(1)), true),
         ] {
             let state = RolloutState::of(&set(desired, counts, &strategy));
-            assert_eq!(state.judge().is_ok(), is_good, "{desired} {counts:?} {strategy}: {:?}", state.judge());
+            assert_eq!(
+                state.judge(false).is_ok(),
+                is_good,
+                "{desired} {counts:?} {strategy}: {:?}",
+                state.judge(false)
+            );
+            assert_eq!(state.judge(true).is_ok(), is_good && counts[1] == desired, "{desired} {counts:?} {strategy}");
         }
         let mut unseen = set(1, [1, 1], &rolling(&json!(1)));
         unseen["status"]["observedGeneration"] = 1.into();
-        assert!(RolloutState::of(&unseen).judge().is_err());
+        assert!(RolloutState::of(&unseen).judge(false).is_err());
     }
 
     #[test]

@@ -41,6 +41,10 @@ pub(super) struct Health {
     #[arg(long, value_name = "NAMESPACE/NAME")]
     daemonset: Option<ObjectName>,
 
+    /// All pods of the `DaemonSet` must be ready, whatever its `maxUnavailable` is.
+    #[arg(long, requires = "daemonset")]
+    every_pod: bool,
+
     /// Request the pages of every daemon of this Service, with the scheme of --url. Gets the addresses from the
     /// Kubernetes API: needs no DNS. Requires a pod whose service account may get the `Endpoints`.
     #[arg(long, value_name = "NAMESPACE/NAME")]
@@ -75,7 +79,7 @@ impl Health {
         if let Some(daemonset) = &self.daemonset {
             let state = cluster::state(daemonset).await?;
             is_empty = state.desired == 0;
-            text = format!("DaemonSet {daemonset}: {}\n", state.judge()?);
+            text = format!("DaemonSet {daemonset}: {}\n", state.judge(self.every_pod)?);
         }
         if let Some(service) = &self.service {
             let addresses = cluster::addresses(service).await?;

@@ -5,15 +5,16 @@
 //! state has its last counts, and tables of the daemon before are removed only after a saved state has theirs.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::Sampler;
 use crate::{
-    kernel::PreviousTables,
+    kernel::{FirstCallEvent, PreviousTables},
     snapshot::{Losses, SlotCounts, Snapshot},
+    syscalls::CallId,
     view::{SavedTotals, TotalsSender},
     workload::ResolvedWorkload,
 };
@@ -142,8 +143,10 @@ impl Sampler {
 
     fn take_over_tables(&mut self, tables: &mut PreviousTables, offset: u32, freed: &[SlotCounts], now: Instant) {
         let (calls, changes) = tables.events();
+        let (own, calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| self.kernel.made(call));
         self.apply_events(calls, changes);
         let mut snapshot = tables.snapshot();
+        self.exclude_own_calls(&own, &mut snapshot);
         let freed: HashMap<u32, &SlotCounts> = freed.iter().map(|slot| (slot.slot, slot)).collect();
         snapshot.slots.retain(|slot| freed.get(&slot.slot) != Some(&slot));
         for slot in &mut snapshot.slots {
@@ -157,6 +160,21 @@ impl Sampler {
         }
         self.count(&snapshot, now);
         self.deliver();
+    }
+
+    /// Excludes what this daemon called before its own programs ran, as they exclude its calls: it loads programs, which
+    /// no policy allows a container. The calls of others in its container from its start until then are excluded, too, if
+    /// nobody made the same call there before it.
+    fn exclude_own_calls(&self, own: &[FirstCallEvent], snapshot: &mut Snapshot) {
+        let calls = &self.publisher.facts.calls;
+        let id = |call: &FirstCallEvent| (call.cgroup_id, calls.reported(call.abi, call.number, call.class));
+        let own: HashSet<(u64, CallId)> = own.iter().map(id).collect();
+        for slot in &mut snapshot.slots {
+            let cgroup = slot.cgroup_id;
+            if own.iter().any(|&(of_own, _)| of_own == cgroup) {
+                slot.counts = Arc::new(slot.counts.in_container_init(|call| own.contains(&(cgroup, call))));
+            }
+        }
     }
 
     /// Hands the state after a snapshot to be saved.

@@ -46,10 +46,7 @@ impl Directory {
     fn lock(path: &Path) -> Result<Self, Error> {
         let error = |source: io::Error| Error::Pin { path: path.to_owned(), source };
         let file = File::open(path).map_err(error)?;
-        let kind = statfs(path).map_err(|errno| error(errno.into()))?.f_type;
-        if kind != BPF_FS_MAGIC {
-            return Err(Error::NoBpfFileSystem { path: path.to_owned() });
-        }
+        on_bpf_file_system(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Pinned { path: path.to_owned() }),
@@ -71,6 +68,26 @@ impl Directory {
             names.iter().filter_map(|name| Some((tables_id(name)?, self.path.join(name)))).collect();
         tables.sort_unstable();
         Ok(tables)
+    }
+}
+
+fn on_bpf_file_system(path: &Path) -> Result<(), Error> {
+    match statfs(path) {
+        Ok(found) if found.f_type == BPF_FS_MAGIC => Ok(()),
+        Ok(_) => Err(Error::NoBpfFileSystem { path: path.to_owned() }),
+        Err(errno) => Err(Error::Pin { path: path.to_owned(), source: errno.into() }),
+    }
+}
+
+/// Whether a daemon can use a directory of pins, which may be missing. Returns how many daemons left their tables there.
+///
+/// # Errors
+///
+/// When another daemon uses it, or it is not on a bpf file system.
+pub fn check_pins(path: &Path) -> Result<usize, Error> {
+    match path.parent() {
+        Some(parent) if !path.exists() => on_bpf_file_system(parent).map(|()| 0),
+        _ => Ok(Directory::lock(path)?.tables()?.len()),
     }
 }
 
@@ -134,8 +151,8 @@ pub(super) fn remove_tables(path: &Path) -> Result<(), Error> {
     gone(fs::remove_dir(path), path)
 }
 
-/// Detaches and removes everything that the pinned mode left in a directory, and the directory. Returns whether it was
-/// there.
+/// Detaches and removes everything that the pinned mode left in a directory, and the directory, unless it is a mount point
+/// (of a pod). Returns whether there was anything.
 ///
 /// # Errors
 ///
@@ -145,6 +162,7 @@ pub fn unpin(path: &Path) -> Result<bool, Error> {
         return Ok(false);
     }
     let directory = Directory::lock(path)?;
+    let is_empty = names(path)?.is_empty();
     let dispatch = path.join(DISPATCH);
     let ours = |name: &String| super::dispatchers::is_ours(name);
     // Links first: nothing runs from then on.
@@ -158,6 +176,8 @@ pub fn unpin(path: &Path) -> Result<bool, Error> {
     let tasks = path.join(TASKS);
     TASK_TABLES.iter().try_for_each(|name| remove(&tasks.join(name)))?;
     gone(fs::remove_dir(&tasks), &tasks)?;
-    gone(fs::remove_dir(path), path)?;
-    Ok(true)
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(!is_empty),
+        removed => gone(removed, path).map(|()| true),
+    }
 }

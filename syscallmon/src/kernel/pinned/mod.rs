@@ -25,8 +25,11 @@ use self::{
     description::Description,
     directory::{Directory, TABLES, TASK_TABLES, TASKS},
 };
-pub use self::{directory::unpin, previous::PreviousTables};
-use super::{Error, Kernel, sizes::Sizes, tables::COUNT_TABLES};
+pub use self::{
+    directory::{check_pins, unpin},
+    previous::PreviousTables,
+};
+use super::{Error, FirstCallEvent, Kernel, sizes::Sizes, tables::COUNT_TABLES};
 use crate::{clock::monotonic_now, syscalls::CallTable};
 
 /// Options of the pinned mode.
@@ -38,6 +41,8 @@ pub struct PinOptions {
     pub lease: Duration,
     /// The calls of the tables.
     pub calls: Arc<CallTable>,
+    /// A time at which this process ran, before its first call of `bpf`, on `CLOCK_MONOTONIC`.
+    pub begun: Duration,
 }
 
 /// Ring buffers that are pinned with the tables.
@@ -52,6 +57,7 @@ pub(super) struct Pins {
     pub(super) id: u64,
     /// Whether the programs had stopped before this daemon came, so calls are missing.
     pub(super) has_gap: bool,
+    begun: Duration,
     previous: Vec<PreviousTables>,
 }
 
@@ -77,7 +83,15 @@ impl Pins {
         }
         // Monotonic, so that a later daemon has a higher id, also on a clock that was set back.
         let id = u64::try_from(monotonic_now().as_nanos()).unwrap_or(u64::MAX);
-        Ok(Self { directory, dispatchers, calls: Arc::clone(&options.calls), id, has_gap, previous })
+        Ok(Self {
+            directory,
+            dispatchers,
+            calls: Arc::clone(&options.calls),
+            id,
+            has_gap,
+            begun: options.begun,
+            previous,
+        })
     }
 
     /// Lets the object use the pinned states of threads, if they fit.
@@ -134,6 +148,13 @@ impl Kernel {
     #[must_use]
     pub fn has_gap(&self) -> bool {
         self.pins.as_ref().is_some_and(|pins| pins.has_gap)
+    }
+
+    /// Whether this daemon made a call that the programs of the daemon before reported.
+    #[must_use]
+    pub fn made(&self, call: &FirstCallEvent) -> bool {
+        // The time shows that no other process had this id.
+        self.pins.as_ref().is_some_and(|pins| call.pid == std::process::id() && call.monotonic >= pins.begun)
     }
 
     /// Returns the tables of the daemons before, the oldest first.

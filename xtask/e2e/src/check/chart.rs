@@ -1,7 +1,7 @@
 //! Installations of the chart with files of values in its `ci/`, by both versions of helm. Each daemon must have the
 //! names that its values promise, and each uninstallation must leave nothing.
 
-use std::{num::NonZeroUsize, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ const fn release(
 
 /// Other files need what this node lacks: `CAP_SYS_RESOURCE`, CRI-O, images, or a newer Kubernetes or containerd. The
 /// releases of a batch run side by side, which takes less time: helm mostly waits for probes.
-const BATCHES: [&[Release]; 3] = [
+const BATCHES: [&[Release]; 4] = [
     &[
         release("defaults", Helm::V3, &[CRI, API], &[]),
         release("without-role", Helm::V4, &[CRI], &[r#"source="kubernetes""#, TOKEN, CLUSTER_ROLE]),
@@ -61,8 +61,13 @@ const BATCHES: [&[Release]; 3] = [
         release("autoscaler", Helm::V4, &[CRI, API], &[]),
         release("nodeport", Helm::V3, &[CRI, API], &[]),
         release("servicemonitor", Helm::V4, &[CRI, API], &[]),
+        release(PINNED, Helm::V4, &[CRI, API], &[]),
     ],
+    &[release(PINNED, Helm::V3, &[CRI, API], &[]), release("unpinned", Helm::V4, &[CRI, API], &[])],
 ];
+
+/// The release whose programs stay in the kernel until it is uninstalled.
+const PINNED: &str = "pinned";
 
 /// The right names of the container that makes calls.
 const NAMED: &str = r#"namespace="calls",pod="named",container="c""#;
@@ -92,7 +97,9 @@ pub(super) fn installs(root: &Path, node: &Node) -> Result<()> {
         step(&format!("the chart with the values {}", names.join(", ")), || run_batch(node, &chart, batch))?;
     }
     step("no object is left", || {
-        BATCHES.iter().flat_map(|batch| *batch).try_for_each(|release| release.left_nothing(node))
+        let releases: BTreeMap<&str, &Release> =
+            BATCHES.iter().flat_map(|batch| *batch).map(|release| (release.values, release)).collect();
+        releases.values().try_for_each(|release| release.left_nothing(node))
     })?;
     step("what stays on the node is removed as documented", || remove_files(node))?;
     step("helm fails if the daemon does not run", || fails(node, &chart))?;
@@ -152,7 +159,17 @@ fn run_batch(node: &Node, chart: &str, batch: &[Release]) -> Result<()> {
     for release in batch {
         release.test(node)?;
     }
-    all(batch.iter().map(|release| release.uninstall(node)).collect())
+    let pinned = pins(node)?;
+    ensure!(pinned.is_empty() != batch.iter().any(|release| release.values == PINNED), "pinned: {pinned}");
+    all(batch.iter().map(|release| release.uninstall(node)).collect())?;
+    ensure!(pins(node)?.is_empty(), "uninstalled, but pinned: {}", pins(node)?);
+    Ok(())
+}
+
+/// Returns the paths of everything that pinned mode has in the kernel.
+pub(super) fn pins(node: &Node) -> Result<String> {
+    let mut command = node.command("find");
+    shell::query(command.args(["/sys/fs/bpf", "-mindepth", "2"]), "it is a part of every system")
 }
 
 /// Runs all commands at the same time.

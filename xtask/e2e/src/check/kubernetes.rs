@@ -9,7 +9,7 @@ use super::{
     CALL, chart,
     cluster::{self, Cluster},
     dashboards::Shown,
-    enforced, events, fresh, hostile, outages, privileges, step, value,
+    enforced, events, fresh, hostile, outages, pinned, privileges, step, value,
     workloads::{self, CRASH_CALLS, EXPECTED, JOB_CALLS, JOBS},
 };
 use crate::{kubernetes::Node, wait::wait_for};
@@ -37,6 +37,7 @@ pub(crate) fn kubernetes(root: &Path, node: &Node, only_chart: bool) -> Result<(
     hostile::names(&cluster)?;
     hostile::owners(&cluster)?;
     outages::all(&cluster)?;
+    pinned::all(&cluster)?;
     privileges::each_capability(&cluster)?;
     events::grow_with_their_incident(&cluster)
 }

@@ -27,6 +27,11 @@ const SETTINGS: [(&str, &str); 6] = [
 pub(super) fn start(namespaces: &Namespaces, directories: &Directories, binaries: &Path) -> Result<Process> {
     pretend_settings(namespaces)?;
     namespaces.write(CONFIG, configuration())?;
+    launch(namespaces, directories, binaries)
+}
+
+/// Starts it again, after it has ended.
+pub(super) fn launch(namespaces: &Namespaces, directories: &Directories, binaries: &Path) -> Result<Process> {
     let mut command = namespaces.command(binaries.join("kubelet"));
     // Without this, the kubelet asks the cloud for its location.
     command.env("AWS_EC2_METADATA_DISABLED", "true");

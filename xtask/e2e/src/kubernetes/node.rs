@@ -32,7 +32,8 @@ pub(crate) struct Node {
     namespaces: Namespaces,
     control_plane: ControlPlane,
     containerd: RefCell<Containerd>,
-    kubelet: Process,
+    kubelet: RefCell<Process>,
+    binaries: PathBuf,
     clients: Clients,
     helm_4: PathBuf,
     directories: Directories,
@@ -72,8 +73,8 @@ impl Node {
         })?;
         say("API server");
         control_plane.start_controllers(&namespaces)?;
-        let kubelet = kubelet::start(&namespaces, &directories, &binaries)?;
-        let mut node = Self { namespaces, control_plane, containerd, kubelet, clients, helm_4, directories };
+        let kubelet = RefCell::new(kubelet::start(&namespaces, &directories, &binaries)?);
+        let mut node = Self { namespaces, control_plane, containerd, kubelet, binaries, clients, helm_4, directories };
         if let Err(error) = node.wait_until_ready() {
             bail!("{error:#}\n{}", node.tails());
         }
@@ -85,7 +86,7 @@ impl Node {
         let ready = "-o=jsonpath={.status.conditions[?(@.type=='Ready')].status}";
         wait_for("the node", TIMEOUT, || {
             self.control_plane.ensure_running()?;
-            self.kubelet.ensure_running()?;
+            self.kubelet.borrow_mut().ensure_running()?;
             Ok(self.kubectl(&["get", "node", NODE, ready]).ok().filter(|status| status == "True"))
         })?;
         wait_for("the default service account", TIMEOUT, || {
@@ -160,6 +161,14 @@ impl Node {
         self.containerd.borrow_mut().restart(&self.namespaces)
     }
 
+    /// Kills the kubelet and starts it again. Pods continue to run.
+    pub(crate) fn restart_kubelet(&self) -> Result<()> {
+        let mut kubelet = self.kubelet.borrow_mut();
+        kubelet.kill();
+        *kubelet = kubelet::launch(&self.namespaces, &self.directories, &self.binaries)?;
+        Ok(())
+    }
+
     /// Imports an image in the format of `docker save`.
     pub(crate) fn import_image(&self, archive: &Path) -> Result<()> {
         Containerd::import(&self.namespaces, archive)
@@ -203,7 +212,7 @@ impl Node {
 
     /// Returns the ends of all logs.
     pub(crate) fn tails(&self) -> String {
-        format!("{}{}{}", self.control_plane.tails(), self.containerd.borrow().tail(), self.kubelet.tail())
+        format!("{}{}{}", self.control_plane.tails(), self.containerd.borrow().tail(), self.kubelet.borrow().tail())
     }
 }
 

@@ -64,6 +64,14 @@ const BAD: &[(&str, &str)] = &[
         "maxSurge",
         "{hostNetwork: true, updateStrategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}}",
     ),
+    ("needs state.enabled", "{pin: {enabled: true}}"),
+    (
+        "pin.enabled",
+        "{pin: {enabled: true}, state: {enabled: true}, updateStrategy: {rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}}",
+    ),
+    ("hostPath", "{pin: {hostPath: sys/fs/bpf}}"),
+    ("lease", "{pin: {lease: long}}"),
+    ("set pin", "{extraArgs: ['--pin.directory=/sys/fs/bpf/other']}"),
     ("twice", "{podMonitor: {enabled: true}, serviceMonitor: {enabled: true}}"),
     ("service.enabled", "{serviceMonitor: {enabled: true}, service: {enabled: false}}"),
 ];

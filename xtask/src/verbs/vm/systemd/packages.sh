@@ -34,6 +34,20 @@ nothing_left() {
     [ -z "$left" ] || { echo "$left"; return 1; }
 }
 
+# A unit that makes the same calls each time, and their number in all its runs.
+make_calls() { systemd-run --quiet --wait --collect --unit=counted bash -c 'for i in $(seq 100); do umask 022; done'; }
+counted() {
+    curl --silent http://127.0.0.1:9778/metrics |
+        sed -n 's|^syscallmon_syscalls_total{cgroup="[^"]*/counted.service",syscall="umask".* \([0-9]*\)$|\1|p'
+}
+is_counted() {
+    for _ in $(seq 60); do [ "$(counted)" = "$1" ] && return; sleep 0.5; done
+    echo "counted: $(counted), not $1"
+    return 1
+}
+pins=/sys/fs/bpf/syscallmon
+is_ready_again() { systemctl restart syscallmon && is_ready; }
+
 check "deb: install" dpkg --install $packages/old.deb
 check "deb: install starts the service" is_active
 check "deb: install enables the service" is_enabled
@@ -43,14 +57,32 @@ check "deb: the daemon may run in the unit's sandbox: baselines have a directory
 echo "@exposure $(exposure)"
 echo 'poll: {interval: 3s}' >>/etc/syscallmon.yaml
 check "deb: reload" systemctl reload syscallmon
+echo "pin: {directory: $pins}" >>/etc/syscallmon.yaml
+check "pinned: the daemon is ready" is_ready_again
+make_calls
+for _ in $(seq 60); do once=$(counted); [ "${once:-0}" -ge 100 ] && break; sleep 0.5; done
+check "pinned: the calls of a unit are counted" test "${once:-0}" -ge 100
+systemctl stop syscallmon
+make_calls
+systemctl start syscallmon
+check "pinned: calls are counted while the service is stopped" is_counted $((2 * once))
 before=$(main_pid)
 check "deb: upgrade" dpkg --install $packages/new.deb
 check "deb: upgrade restarts the service" is_another_process "$before"
 check "deb: the daemon is ready after the upgrade" is_ready
 check "deb: systemd has the unit of the new package" is_loaded
+make_calls
+check "pinned: counts continue after the upgrade" is_counted $((3 * once))
+sed -i '/^pin:/d' /etc/syscallmon.yaml
+check "pinned: the daemon is ready without it" is_ready_again
+check "pinned: nothing is left after it is switched off" test ! -e $pins
+echo "pin: {directory: $pins}" >>/etc/syscallmon.yaml
+check "pinned: the daemon is ready with it again" is_ready_again
+check "pinned: the programs are there" test -e $pins/dispatch
 check "deb: remove" dpkg --remove syscallmon
 check "deb: remove stops the service" not is_active
 check "deb: remove leaves no process" not pgrep --exact syscallmon
+check "deb: remove leaves no pinned program" test ! -e $pins
 check "deb: remove leaves the configuration" test -e /etc/syscallmon.yaml
 check "deb: purge" dpkg --purge syscallmon
 check "deb: purge leaves no unit" is_unknown
@@ -68,9 +100,12 @@ check "rpm: upgrade restarts the service" is_another_process "$before"
 check "rpm: the daemon is ready after the upgrade" is_ready
 check "rpm: systemd has the unit of the new package" is_loaded
 check "rpm: upgrade leaves the service enabled" is_enabled
+echo "pin: {directory: $pins}" >>/etc/syscallmon.yaml
+check "rpm: the daemon is ready in pinned mode" is_ready_again
 check "rpm: erase" rpm --erase syscallmon
 check "rpm: erase stops the service" not is_active
 check "rpm: erase leaves no process" not pgrep --exact syscallmon
+check "rpm: erase leaves no pinned program" test ! -e $pins
 check "rpm: erase leaves no unit" is_unknown
 check "rpm: erase leaves baselines" test -d /var/lib/syscallmon
 rm -rf /var/lib/syscallmon /var/log/syscallmon
