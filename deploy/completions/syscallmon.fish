@@ -261,6 +261,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l telemet
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l wait -d 'Repeat for this time until all is well' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l daemonset -d 'Check by the Kubernetes API that enough pods of this `DaemonSet` are ready: all but its `maxUnavailable`, and at least one. Requires a pod whose service account may get the `DaemonSet`' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l service -d 'Request the pages of every daemon of this Service, with the scheme of --url. Gets the addresses from the Kubernetes API: needs no DNS. Requires a pod whose service account may get the `Endpoints`' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -l every-pod -d 'All pods of the `DaemonSet` must be ready, whatever its `maxUnavailable` is'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand man" -s h -l help -d 'Print help'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn allow export test print help" -l url -d 'URL of the daemon; by default `http://127.0.0.1:9778`' -r
@@ -619,7 +620,113 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l config.fil
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l reverse -d 'Reverse the order'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -l once -d 'Print one sample and exit; as a table, unless --output says otherwise'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l pin.directory -d 'The directory of the daemon' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l config.file -d 'Configuration file; flags override it. Reloaded on SIGHUP' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l wait -d 'How long to wait for the end of a daemon that uses the directory' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l web.listen-address -d 'Address and port to listen on; :PORT listens on all addresses; repeatable. [default: 127.0.0.1:9778]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l web.telemetry-path -d 'URL path of the metrics. [default: /metrics]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l web.max-connections -d 'Maximum number of open connections. [default: 256]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l web.config.file -d 'File with TLS and basic authentication settings, in the format of Prometheus\' exporter-toolkit; reloaded when it changes' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l poll.interval -d 'Time between two reads of the kernel\'s tables. Scrapes get counts that are at most 1 s old, whatever the interval is. [default: 5s]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l workload.expire-after -d 'How long a workload is still exported after it has ended. [default: 5m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l workload.labels -d 'Labels that identify a workload, of those of workload info (image, owner, ...); cgroups with equal labels are counted together. [default: namespace,pod,container,cgroup]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l workload.keep -d 'Export only workloads that match, such as namespace="shop",pod=~"web-.*" (by any label of workload info); repeatable. All others are counted together' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l workload.drop -d 'Do not export workloads that match; repeatable. They are counted together' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l workload.pause-containers -d 'Whether to export each pause container as container "POD"; otherwise all pause containers are counted together. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l workload.group-transient-units -d 'Whether to count transient units together, such as session-12.scope and run-u7.service, under cgroup paths such as /user.slice/user-1000.slice/session-*.scope. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l workload.max-series -d 'Approximate maximum number of exported series of workloads; calls beyond it are counted in a remainder. [default: 200000]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l metrics.syscalls -d 'Granularity of counts of calls: name, set (the smallest of systemd\'s sets that contains the call, such as @file-system), or none (one series for each workload and ABI). [default: name]' -r -f -a "name\t'By name, in the label `syscall`'
+set\t'By systemd\'s set, in the label `set`'
+none\t'Without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l metrics.errors -d 'Granularity of counts of errors: name, set or none. Each keeps the label errno. [default: name]' -r -f -a "name\t'By name, in the label `syscall`'
+set\t'By systemd\'s set, in the label `set`'
+none\t'Without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l metrics.denied -d 'Granularity of counts of denied calls: name, set or none. [default: name]' -r -f -a "name\t'By name, in the label `syscall`'
+set\t'By systemd\'s set, in the label `set`'
+none\t'Without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l metrics.latency -d 'Granularity of histograms of durations: name, set or none. [default: name]' -r -f -a "name\t'By name, in the label `syscall`'
+set\t'By systemd\'s set, in the label `set`'
+none\t'Without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l metrics.created-timestamps -d 'Whether to write the creation time of each counter into OpenMetrics. For Prometheus with the feature created-timestamp-zero-ingestion; without it, Prometheus stores a second series for each counter. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l names.cri -d 'Get names of containers from a CRI runtime (containerd, CRI-O): path of its socket, auto for the usual paths, or off. Access to this socket gives full control of the runtime; syscallmon only reads names. [default: auto]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l names.docker -d 'Get names of containers from Docker: path of its socket, auto or off. [default: auto]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l names.podman -d 'Get names of containers from Podman: path of its socket, auto or off. [default: auto]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l names.kubernetes -d 'Get names of pods, containers and owners from the Kubernetes API: on, off, or auto (on in a pod or with a kubeconfig). Watches only the pods of this node. [default: auto]' -r -f -a "auto\t'Use it in a pod, and with a kubeconfig'
+on\t'Use it'
+off\t'Do not use it'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l kubernetes.node-name -d 'Name of this node in Kubernetes; by default the environment variable NODE_NAME, or the host\'s name' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l kubernetes.kubeconfig -d 'Kubeconfig file for access to the Kubernetes API from outside a pod' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l cgroup.hierarchy -d 'Cgroup hierarchy that identifies workloads: cgroup2, a v1 controller such as memory, or cgroup2+memory, which uses v1 for tasks in the root of cgroup2; auto selects the one that has the most containers at start. [default: auto]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l capacity.cgroups -d 'Maximum number of cgroups that are counted at the same time; calls of further cgroups go to a remainder. [default: 1024]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l capacity.series -d 'Maximum number of series (cgroup, ABI, syscall) in the kernel; up to a quarter can also hold errors and denied calls. [default: 65536]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l capacity.errors -d 'Maximum number of pairs (syscall, errno) for each cgroup; errors beyond it go to a remainder of the cgroup. [default: 256]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l capacity.denied -d 'Maximum number of different denied syscalls for each cgroup; further ones go to a remainder of the cgroup. [default: 256]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l capacity.histograms -d 'Maximum number of histograms of durations (cgroup, ABI, syscall) in the kernel. [default: 2048]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l capacity.timed-calls -d 'Maximum number of calls in progress whose durations are measured. [default: 16384]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit; auto selects the cheapest method that this kernel supports. [default: auto]' -r -f -a "auto\t'The cheapest method that this kernel supports'
+tp_btf\t'BTF-typed raw tracepoint (Linux 5.11 with BTF)'
+raw_tp\t'Raw tracepoint (Linux 4.18)'
+tracepoint\t'Classic tracepoint, for kernels that preempt raw tracepoints; requires tracefs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l probe.errors -d 'Whether to count errors by errno. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l probe.denied -d 'Whether to count calls that seccomp denied. Otherwise, those that return an errno count as errors. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l probe.latency -d 'Whether to measure how long calls take. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l probe.io-uring -d 'Whether to count io_uring operations. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l probe.arguments -d 'Which arguments of calls to count: security counts those that matter for security, such as the address families of socket and the namespaces of unshare. [default: security]' -r -f -a "none\t'None'
+security\t'Those that matter for security. Calls with other arguments are of the class `other`'
+all\t'All that have a name'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l latency.syscalls -d 'Syscalls whose durations are measured: names, and systemd\'s sets such as @file-system, separated by commas. By default calls that wait for disk and network: read, write, openat, fsync, connect, recvmsg and similar' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l latency.buckets -d 'Upper bounds of the exported buckets, from the powers of two 1us, 2us, 4us, ... 512us, 1ms, ... 512ms, 1s, ... 16s (1ms is 1,024 us). [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l policy.runtime-default -d 'Whether the built-in policy applies to containers that no other policy selects. It expects the calls that the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l policy.directory -d 'Directory of policy files, read in addition to the key policies of the configuration file: all *.yaml and *.yml, in the order of their names; reloaded when they change' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l policy.strict -d 'Whether one invalid policy makes the start fail, and makes a reload keep all old policies. Otherwise the valid policies apply, and invalid ones are logged and counted in a metric. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l state.directory -d 'Directory for baselines of policies that learn, and for alerts; created with the first one, if its parent directory exists. [default: /var/lib/syscallmon]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l state.baseline-retention -d 'How long to keep a baseline that no workload uses; approved baselines are never removed. [default: 40days]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l pin.directory -d 'Keep counting while no daemon runs: directory of its own for the programs and tables, on a bpf file system (/sys/fs/bpf/syscallmon). The next daemon continues with the counts. `syscallmon unpin` removes everything' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l pin.lease -d 'How long the programs run without a daemon. [default: 10m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.log -d 'Where to write each incident as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.command-line -d 'How much of command lines to report: redacted (without values that look like secrets), full, program or none. [default: redacted]' -r -f -a "redacted\t'All arguments; values that look like a password, token or key are replaced by `[redacted]`'
+full\t'All arguments, unchanged'
+program\t'Only the first argument, the name of the program'
+none\t'No arguments'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.incident-window -d 'Unexpected calls of one workload and process tree are one incident, and one alert, if each is made within this time after the last one. [default: 10m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.repeat-interval -d 'Minimum time between two reports (log lines, webhooks, Events) of an incident without new calls. [default: 1h]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.rate-limit -d 'Maximum new alerts for each workload, policy and severity; one summary stands for the rest. All violations are counted. [default: 20/10m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.resolve-after -d 'An incident and its alert are resolved when none of its calls has occurred for this time. [default: 15m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.kubernetes-events -d 'Whether to create a Kubernetes Event on the pod for each incident; requires the rights to create and patch events. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.alertmanager.url -d 'Send alerts to the Alertmanager at this URL (http:// or https://, with host and port); repeatable: each gets all alerts' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.alertmanager.labels -d 'Additional label for every alert, such as cluster=prod; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.alertmanager.ca-file -d 'File with CA certificates (PEM) for the Alertmanager; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.alertmanager.bearer-token-file -d 'File with the bearer token; read again for each request' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.alertmanager.username -d 'User name for basic authentication; requires password-file' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.alertmanager.password-file -d 'File with the password; read again for each request' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.webhook.url -d 'Post each incident to this URL, as the JSON of alert.log' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.webhook.template -d 'Text to post instead; {{ message }} is replaced by the field message of that JSON, escaped for a JSON string' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.webhook.content-type -d 'Content-Type of the request. [default: application/json]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.webhook.headers -d 'Additional header, such as \'X-Scope: prod\'; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.webhook.ca-file -d 'File with CA certificates (PEM) for the webhook; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.webhook.bearer-token-file -d 'File with the bearer token; read again for each request' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.webhook.username -d 'User name for basic authentication; requires password-file' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l alert.webhook.password-file -d 'File with the password; read again for each request' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l log.level -d 'Minimum level of log messages. [default: info]' -r -f -a "debug\t'All messages'
+info\t'Changes of state'
+warn\t'Degraded operation'
+error\t'Failures'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l log.format -d 'Format of log messages. [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs, like Prometheus'
+json\t'One JSON object for each line'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l path.procfs -d 'Mount point of procfs. [default: /proc]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l path.sysfs -d 'Mount point of sysfs. [default: /sys]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l path.cgroupfs -d 'Search for cgroup mounts only below this directory; by default they are found in mountinfo' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l when-off -d 'Do nothing if the flags or the file have a --pin.directory. For the start of a service: removes what is left after pinned mode was switched off'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l stay -d 'Do not end after the removal, but at a signal. For a pod of a `DaemonSet`, which would be started again'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -l output -d 'Write the profile to this file instead; creates the directory, and replaces an existing file atomically' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -s h -l help -d 'Print help'

@@ -7,26 +7,30 @@ use serde_json::Value;
 
 use super::autoscaler;
 
-/// Writable volumes: the node's seccomp profiles, and the learned baselines.
-const WRITABLE: [&str; 2] = ["seccomp", "state"];
+/// Writable volumes: the node's seccomp profiles, the learned baselines, and pinned programs.
+const WRITABLE: [&str; 3] = ["seccomp", "state", "bpf"];
 
 /// Checks the daemon's pods, and the objects that select them.
 pub(super) fn check(documents: &[Value]) -> Result<()> {
     let of_kind = |kind: &'static str| documents.iter().filter(move |document| document["kind"] == kind);
-    for set in of_kind("DaemonSet") {
-        let template = &set["spec"]["template"];
-        check_volumes(&template["spec"])?;
-        containers(&template["spec"]).try_for_each(check_privileges)?;
-        let labels = &template["metadata"]["labels"];
+    let is_hook = |set: &&Value| set.pointer("/metadata/annotations/helm.sh~1hook").is_some();
+    let daemons = || of_kind("DaemonSet").filter(|set| !is_hook(set));
+    for hook in of_kind("DaemonSet").filter(is_hook) {
+        let labels = check_template(hook)?;
+        check_selector(hook, "/spec/selector/matchLabels", labels)?;
+        daemons().try_for_each(|set| check_stranger(set, labels))?;
+    }
+    for set in daemons() {
+        let labels = check_template(set)?;
         let spec = "/spec/selector";
         for (kind, pointer) in [
-            ("DaemonSet", "/spec/selector/matchLabels"),
             ("Service", spec),
             ("NetworkPolicy", "/spec/podSelector/matchLabels"),
             ("PodMonitor", "/spec/selector/matchLabels"),
         ] {
             of_kind(kind).try_for_each(|selecting| check_selector(selecting, pointer, labels))?;
         }
+        check_selector(set, "/spec/selector/matchLabels", labels)?;
     }
     for pod in of_kind("Pod") {
         check_volumes(&pod["spec"])?;
@@ -34,7 +38,7 @@ pub(super) fn check(documents: &[Value]) -> Result<()> {
         of_kind("DaemonSet").try_for_each(|set| check_stranger(set, &pod["metadata"]["labels"]))?;
     }
     for autoscaler in of_kind(autoscaler::KIND) {
-        of_kind("DaemonSet").try_for_each(|set| check_autoscaler(autoscaler, set))?;
+        daemons().try_for_each(|set| check_autoscaler(autoscaler, set))?;
     }
     for service in of_kind("Service") {
         let labels = &service["metadata"]["labels"];
@@ -42,6 +46,14 @@ pub(super) fn check(documents: &[Value]) -> Result<()> {
             .try_for_each(|monitor| check_selector(monitor, "/spec/selector/matchLabels", labels))?;
     }
     Ok(())
+}
+
+/// Checks the pods of a `DaemonSet`. Returns their labels.
+fn check_template(set: &Value) -> Result<&Value> {
+    let template = &set["spec"]["template"];
+    check_volumes(&template["spec"])?;
+    containers(&template["spec"]).try_for_each(check_privileges)?;
+    Ok(&template["metadata"]["labels"])
 }
 
 fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
