@@ -14,6 +14,7 @@ mod idle;
 mod measuring;
 mod observers;
 mod pingpong;
+mod pinned;
 mod policies;
 mod report;
 mod rounds;
@@ -63,6 +64,8 @@ enum Scenario {
     Failing,
     /// Calls with classes of arguments, and one without
     Arguments,
+    /// One call again and again, in pinned mode and without
+    Pinned,
     /// One call again and again, with many policies and with none
     Policies,
     /// Tasks of many cgroups that take turns on one CPU
@@ -118,6 +121,7 @@ impl Scenario {
             Self::Filtered => filtered::measure(host, fewer),
             Self::Failing => failing::measure(host, fewer),
             Self::Arguments => arguments::measure(host, fewer),
+            Self::Pinned => pinned::measure(host, rounds),
             Self::Policies => policies::measure(host, rounds),
             Self::Pingpong => pingpong::measure(host, rounds),
             Self::Scale => scale::measure(host),

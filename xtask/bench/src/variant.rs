@@ -19,7 +19,7 @@ use aya::{
     programs::BtfTracePoint,
 };
 use syscallmon_testkit::{Guarded, interrupt, try_wait_for};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use xtask_support::shell;
 
 use super::{
@@ -79,6 +79,8 @@ pub(super) enum Variant {
     Policies,
     /// The daemon with its defaults, without classes of arguments.
     NoArguments,
+    /// The daemon in pinned mode: dispatchers run its programs.
+    Pinned,
     /// An event for each call of [`EVENTS`], which a thread on another CPU receives.
     Event,
     /// The published design of Rezolus' latency sampler.
@@ -99,6 +101,8 @@ pub(super) enum Attachment {
     BenchBaseline(#[expect(dead_code, reason = "held, not read")] Box<Ebpf>),
     Receiver(#[expect(dead_code, reason = "held, not read")] Receiver),
     Daemon(Daemon),
+    /// Dropped in this order.
+    Pinned(Daemon, #[expect(dead_code, reason = "held, not read")] BpfFileSystem),
     Peer(Peer),
 }
 
@@ -119,6 +123,7 @@ impl Variant {
             Self::NoPolicies => "syscallmon, no policy",
             Self::Policies => "syscallmon, 50 policies",
             Self::NoArguments => "syscallmon, no arguments",
+            Self::Pinned => "syscallmon, pinned",
             Self::Event => "an event for each call",
             Self::Rezolus => "Rezolus' design, measuring",
             Self::Bpftrace => "bpftrace",
@@ -138,6 +143,11 @@ impl Variant {
             Self::Rezolus => bench_baseline(host, &[("rezolus", "sys_enter"), ("rezolus_exit", "sys_exit")])?,
             Self::Event => Attachment::Receiver(Receiver::start(host)?),
             Self::NoArguments => daemon(&["--probe.arguments=none"])?,
+            Self::Pinned => {
+                let pins = BpfFileSystem::mount()?;
+                let directory = format!("--pin.directory={}", pins.0.path().join("syscallmon").display());
+                Attachment::Pinned(Daemon::start(host, &[&directory])?, pins)
+            }
             Self::Counting => daemon(&["--probe.errors=false", "--probe.denied=false"])?,
             Self::Errors => daemon(&["--probe.denied=false"])?,
             Self::Daemon => daemon(&[])?,
@@ -161,7 +171,8 @@ impl Variant {
             Self::Syscount => Attachment::Peer(Peer::start(host, &host.syscount, &["-L", "-T", "500"])?),
         };
         // The daemon took its first snapshot at its start. The next scrape must take a new one.
-        interrupt::sleep(if matches!(attachment, Attachment::Daemon(_)) { FRESH } else { SETTLE })?;
+        let has_daemon = matches!(attachment, Attachment::Daemon(_) | Attachment::Pinned(..));
+        interrupt::sleep(if has_daemon { FRESH } else { SETTLE })?;
         Ok(attachment)
     }
 }
@@ -173,7 +184,7 @@ impl Attachment {
         let (name, number) = workload.syscall;
         match self {
             Self::Nothing | Self::BenchBaseline(_) | Self::Receiver(_) => Ok(None),
-            Self::Daemon(daemon) => {
+            Self::Daemon(ref daemon) | Self::Pinned(ref daemon, _) => {
                 let count = || -> Result<u64> { Ok(daemon.scrape()?.sum_below(&workload.cgroup.label(), name)) };
                 let counted = count()?;
                 if counted >= workload.calls {
@@ -189,6 +200,24 @@ impl Attachment {
                 Ok(Some(counts.into_iter().sum()))
             }
         }
+    }
+}
+
+/// A bpf file system of its own. When it is dropped, the kernel removes what is pinned there.
+pub(super) struct BpfFileSystem(TempDir);
+
+impl BpfFileSystem {
+    fn mount() -> Result<Self> {
+        let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let mut mount = Command::new("mount");
+        shell::run(mount.args(["-t", "bpf", "bpf"]).arg(directory.path()), "mounting needs root")?;
+        Ok(Self(directory))
+    }
+}
+
+impl Drop for BpfFileSystem {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
     }
 }
 

@@ -51,7 +51,7 @@ fn manifest(text: &str, version: &str) -> Result<toml::Table> {
 fn unit(text: &str) -> Result<String> {
     let (_, settings) = text.split_once("\n[Unit]\n").with_context(|| format!("{UNIT} has no [Unit]"))?;
     let unit = settings.replace(BY_HAND, PACKAGED);
-    ensure!(unit.matches(PACKAGED).count() == 1, "{UNIT} does not run {BY_HAND}");
+    ensure!(unit.contains(&format!("\nExecStart={PACKAGED} ")), "{UNIT} does not run {BY_HAND}");
     let header = "# Flags go to ARGS in /etc/default/syscallmon; changes to this unit to `systemctl edit syscallmon`.";
     Ok(format!("{header}\n\n[Unit]\n{unit}"))
 }
