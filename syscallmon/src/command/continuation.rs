@@ -8,7 +8,7 @@ use crate::{
     kernel::PinOptions,
     model::{Model, SeriesLayout},
     settings::Config,
-    store::{TotalsFile, TotalsSaver},
+    store::{StoreError, TotalsError, TotalsFile, TotalsSaver},
     syscalls::CallTable,
     view::SavedTotals,
 };
@@ -23,8 +23,15 @@ pub(super) struct Continuation {
 impl Continuation {
     /// Reads what the daemon before saved; `None` without pinned mode. Must be called before the first call is counted,
     /// because a slow disk must not delay the first reading.
-    pub(super) fn read(config: &Config) -> Option<Self> {
-        config.pin.as_ref()?;
+    ///
+    /// # Errors
+    ///
+    /// When another daemon uses the file: it may save totals after this reading, and end before this daemon takes the
+    /// kernel's counts over.
+    pub(super) fn read(config: &Config) -> anyhow::Result<Option<Self>> {
+        if config.pin.is_none() {
+            return Ok(None);
+        }
         let calls = Arc::new(CallTable::native());
         let (mut file, table) = (TotalsFile::new(&config.state_directory, &config.procfs), Arc::clone(&calls));
         let read = move || {
@@ -33,6 +40,7 @@ impl Continuation {
         };
         let (file, saved) = match blocking::run_and_wait(Work::Totals, "state.directory", START_TIMEOUT, read) {
             Ok((file, Ok(saved))) => (file, saved),
+            Ok((_, Err(TotalsError::Store(error @ StoreError::Locked { .. })))) => return Err(error.into()),
             Ok((file, Err(error))) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(
@@ -46,7 +54,7 @@ impl Continuation {
                 (TotalsFile::new(&config.state_directory, &config.procfs), None)
             }
         };
-        Some(Self { file, saved, calls })
+        Ok(Some(Self { file, saved, calls }))
     }
 
     /// Returns the kernel's options of pinned mode.
