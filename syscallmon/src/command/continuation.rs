@@ -9,7 +9,7 @@ use crate::{
     kernel::PinOptions,
     model::{Model, SeriesLayout},
     settings::Config,
-    store::{TotalsFile, TotalsSaver},
+    store::{StoreError, TotalsError, TotalsFile, TotalsSaver},
     syscalls::CallTable,
     view::SavedTotals,
 };
@@ -26,8 +26,15 @@ pub(super) struct Continuation {
 impl Continuation {
     /// Reads what the daemon before saved; `None` without pinned mode. Must be called before the first call is counted,
     /// because a slow disk must not delay the first reading.
-    pub(super) fn read(config: &Config) -> Option<Self> {
-        config.pin.as_ref()?;
+    ///
+    /// # Errors
+    ///
+    /// When another daemon uses the file: it may save totals after this reading, and end before this daemon takes the
+    /// kernel's counts over.
+    pub(super) fn read(config: &Config) -> anyhow::Result<Option<Self>> {
+        if config.pin.is_none() {
+            return Ok(None);
+        }
         let begun = monotonic_now();
         let calls = Arc::new(CallTable::native());
         let (mut file, table) = (TotalsFile::new(&config.state_directory, &config.procfs), Arc::clone(&calls));
@@ -37,6 +44,7 @@ impl Continuation {
         };
         let (file, saved) = match blocking::run_and_wait(Work::Totals, "state.directory", START_TIMEOUT, read) {
             Ok((file, Ok(saved))) => (file, saved),
+            Ok((_, Err(TotalsError::Store(error @ StoreError::Locked { .. })))) => return Err(error.into()),
             Ok((file, Err(error))) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(
@@ -50,7 +58,7 @@ impl Continuation {
                 (TotalsFile::new(&config.state_directory, &config.procfs), None)
             }
         };
-        Some(Self { file, saved, calls, begun })
+        Ok(Some(Self { file, saved, calls, begun }))
     }
 
     /// Returns the kernel's options of pinned mode.

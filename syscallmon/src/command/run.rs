@@ -125,7 +125,7 @@ impl Run {
         let server = server(config.web_config_file.clone(), limits)?;
         // Before calls are counted, because a slow disk must not delay the first reading.
         let alerts = (!self.once).then(|| AlertStore::open(&config.state_directory, &config.procfs, &config.node));
-        let continuation = if self.once { None } else { Continuation::read(&config) };
+        let continuation = if self.once { None } else { Continuation::read(&config)? };
         let attached = attach(&config, continuation)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -14,7 +14,11 @@ use std::{
     collections::HashSet,
     mem::offset_of,
     os::fd::OwnedFd,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{Relaxed, Release},
+        compiler_fence,
+    },
 };
 
 use aya::Ebpf;
@@ -145,6 +149,11 @@ impl Tables {
             let rows = self.series_index.map(retired.iter().map(|&slot| slot as usize));
             rows.map_err(|source| Error::Mmap { name: "SERIES_INDEX", source })?;
             let retired: HashSet<u32> = retired.iter().copied().collect();
+            for &slot in &retired {
+                self.counts.slots.u64(slot as usize).store(0, Relaxed);
+            }
+            // A daemon that takes half-freed slots over sees no owner, and so does not count the rest again.
+            compiler_fence(Release);
             for series in 1..self.counts.sizes.series {
                 let key = self.counts.series_key(series as usize);
                 if retired.contains(&key.slot) {
@@ -162,7 +171,6 @@ impl Tables {
                 }
             }
             for slot in retired {
-                self.counts.slots.u64(slot as usize).store(0, Relaxed);
                 self.counts.last.free_slot(slot as usize);
                 self.errors_of_slot.u64(slot as usize).store(0, Relaxed);
                 self.denied_of_slot.u64(slot as usize).store(0, Relaxed);

@@ -136,7 +136,9 @@ impl Model {
         if known.is_some_and(|known| Arc::ptr_eq(&known.counts, &slot.counts) && known.named == named) {
             return None;
         }
-        let new = known.map_or_else(|| Counts::clone(&slot.counts), |known| slot.counts.since(&known.counts));
+        // After a failed save, the file may have the baseline of a cgroup that had the slot before.
+        let baseline = known.filter(|known| known.cgroup_id == slot.cgroup_id);
+        let new = baseline.map_or_else(|| Counts::clone(&slot.counts), |known| slot.counts.since(&known.counts));
         let is_same = known.is_some_and(|known| known.named.workload == named.workload);
         if new.is_empty() && known.is_none() {
             return None;

@@ -76,14 +76,15 @@ impl TotalsFile {
         Self { directory: Directory::new(state_directory.join(DIRECTORY)), boot: file::boot_id(procfs), written: None }
     }
 
-    /// Returns what an earlier daemon of this boot left; `None` if there is no file.
+    /// Locks the directory, and returns what an earlier daemon of this boot left; `None` if there is no file.
     ///
     /// # Errors
     ///
     /// If the directory cannot be locked, or the file cannot be used.
     pub fn read(&mut self, calls: &CallTable) -> Result<Option<SavedTotals>, TotalsError> {
         if !self.directory.open_existing()? {
-            return Ok(None);
+            // Another daemon may write the first file between this reading and the takeover of its tables.
+            self.directory.make()?;
         }
         let path = self.directory.file(FILE);
         let opened = match file::open(&path) {

@@ -220,6 +220,8 @@ fn programs_stop_after_their_lease_and_the_next_daemon_says_so() {
     guard.start_again(&flags);
     guard.daemon.wait_for_log("the lease of the pinned programs had ended");
     assert_eq!(counted(&guard, &parent.label(), "getuid"), 4, "nobody counted");
+    let mark = pins.path().join("gap");
+    wait_for("totals that know of the gap", TIMEOUT, || (!mark.exists()).then_some(()));
     KnownCalls::run(&[&"calls", &parent.path(), &number(libc::SYS_getuid), &"3"]);
     assert_eq!(counted(&guard, &parent.label(), "getuid"), 7);
 }

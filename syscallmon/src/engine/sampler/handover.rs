@@ -25,7 +25,8 @@ pub const SLOT_OFFSET: u32 = 1 << 24;
 /// What lets the next daemon continue, and what the daemon before left.
 pub struct Lasting {
     states: TotalsSender,
-    /// The generation, the absorbed tables and the freed slots of the state that was read.
+    /// The generation, the absorbed tables and the freed slots of the state that was read. Tables that could not be
+    /// removed are absorbed too.
     generation: u64,
     absorbed: Vec<u64>,
     freed: Vec<SlotCounts>,
@@ -41,6 +42,8 @@ pub struct Lasting {
     retired: HashMap<u32, (u64, SlotCounts)>,
     /// Tables that the totals contain.
     previous: Vec<PreviousTables>,
+    /// The number of the first state that knows of calls that were not counted, until it is saved.
+    first_with_gap: Option<u64>,
 }
 
 impl Lasting {
@@ -62,6 +65,7 @@ impl Lasting {
             last_save: None,
             retired: HashMap::new(),
             previous: Vec::new(),
+            first_with_gap: None,
         }
     }
 
@@ -103,7 +107,13 @@ impl Lasting {
     /// Whether something waits for a state, or names and totals were not saved for this time.
     fn is_due(&self, now: Instant, interval: Duration) -> bool {
         let is_old = self.last_save.is_none_or(|last| now.saturating_duration_since(last) >= interval);
-        is_old || !self.retired.is_empty() || !self.previous.is_empty()
+        is_old || !self.retired.is_empty() || !self.previous.is_empty() || self.first_with_gap.is_some()
+    }
+
+    /// Notes that the next state knows of calls that were not counted.
+    fn has_gap(&mut self) {
+        tracing::warn!("the lease of the pinned programs had ended: calls since then were not counted");
+        self.first_with_gap = Some(self.number + 1);
     }
 }
 
@@ -113,7 +123,7 @@ impl Sampler {
         let Some(mut lasting) = self.lasting.take() else { return };
         let previous = self.kernel.take_previous();
         if self.kernel.has_gap() {
-            tracing::warn!("the lease of the pinned programs had ended: calls since then were not counted");
+            lasting.has_gap();
             self.model.forget_all_births();
         }
         let now = Instant::now();
@@ -145,6 +155,10 @@ impl Sampler {
         let (calls, changes) = tables.events();
         let (own, calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| self.kernel.made(call));
         self.apply_events(calls, changes);
+        if self.kernel.has_gap() {
+            // These cgroups were born before the gap.
+            self.model.forget_all_births();
+        }
         let mut snapshot = tables.snapshot();
         self.exclude_own_calls(&own, &mut snapshot);
         let freed: HashMap<u32, &SlotCounts> = freed.iter().map(|slot| (slot.slot, slot)).collect();
@@ -182,7 +196,11 @@ impl Sampler {
         let (Some(lasting), Some(generation)) = (&mut self.lasting, self.kernel.pinned_id()) else { return };
         let poll_interval = self.tunables.borrow().poll_interval;
         // A daemon that polls rarely must not let its own programs stop.
-        self.kernel.renew_lease(2 * poll_interval);
+        if self.kernel.renew_lease(2 * poll_interval) {
+            // The daemon was stopped for longer than the lease.
+            lasting.has_gap();
+            self.model.forget_all_births();
+        }
         if !lasting.is_due(taken, poll_interval) {
             return;
         }
@@ -190,7 +208,7 @@ impl Sampler {
         lasting.number += 1;
         let totals = SavedTotals {
             generation,
-            absorbed: lasting.previous.iter().map(PreviousTables::id).collect(),
+            absorbed: lasting.previous.iter().map(PreviousTables::id).chain(lasting.absorbed.iter().copied()).collect(),
             freed: lasting.retired.values().map(|(_, slot)| slot.clone()).collect(),
             model: self.model.to_save(taken),
         };
@@ -203,11 +221,19 @@ impl Sampler {
         // If they could not be saved, a restart loses their counts; otherwise, new cgroups would find no slot.
         let free: Vec<u32> =
             lasting.retired.extract_if(|_, (first, _)| *first <= number).map(|(slot, _)| slot).collect();
+        if is_saved
+            && lasting.first_with_gap.take_if(|first| *first <= number).is_some()
+            && let Err(error) = self.kernel.gap_is_saved()
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot remove the mark of missing calls");
+        }
         if is_saved {
             for tables in std::mem::take(&mut lasting.previous) {
                 let id = tables.id();
                 if let Err(error) = tables.remove() {
                     tracing::error!(id, error = &error as &dyn std::error::Error, "cannot remove pinned tables");
+                    // Otherwise, the next daemon would count their calls again.
+                    lasting.absorbed.push(id);
                 }
             }
         }

@@ -19,6 +19,8 @@ pub(super) const DISPATCH: &str = "dispatch";
 pub(super) const TASKS: &str = "tasks_1";
 /// The states of threads and processes.
 pub(super) const TASK_TABLES: [&str; 2] = ["TASK_STATE", "CONTAINER_INIT"];
+/// Name of the directory that says that calls were not counted. It is removed when saved totals say so.
+const GAP: &str = "gap";
 /// Beginning of the names of directories of tables.
 pub(super) const TABLES: &str = "tables_";
 
@@ -59,6 +61,22 @@ impl Directory {
         let path = self.path.join(name);
         make(&path)?;
         Ok(path)
+    }
+
+    /// Notes that calls were not counted, for the daemons that follow.
+    pub(super) fn mark_gap(&self) -> Result<(), Error> {
+        self.make(GAP).map(drop)
+    }
+
+    /// Whether calls were not counted, and no saved totals say so.
+    pub(super) fn has_gap(&self) -> bool {
+        self.path.join(GAP).exists()
+    }
+
+    /// Removes the mark.
+    pub(super) fn forget_gap(&self) -> Result<(), Error> {
+        let path = self.path.join(GAP);
+        gone(fs::remove_dir(&path), &path)
     }
 
     /// Returns the directories of tables with their ids, the oldest first.
@@ -176,8 +194,29 @@ pub fn unpin(path: &Path) -> Result<bool, Error> {
     let tasks = path.join(TASKS);
     TASK_TABLES.iter().try_for_each(|name| remove(&tasks.join(name)))?;
     gone(fs::remove_dir(&tasks), &tasks)?;
+    directory.forget_gap()?;
     match fs::remove_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(!is_empty),
         removed => gone(removed, path).map(|()| true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_known_until_it_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let directory = Directory { _lock: File::open(&path).unwrap(), path };
+        assert!(!directory.has_gap());
+        directory.forget_gap().unwrap();
+        for _ in 0..2 {
+            directory.mark_gap().unwrap();
+            assert!(directory.has_gap());
+        }
+        directory.forget_gap().unwrap();
+        assert!(!directory.has_gap());
     }
 }

@@ -121,19 +121,28 @@ impl Dispatchers {
         let ebpf =
             loader.load(OBJECT).map_err(|error| privileges(&error, "making a map").unwrap_or(Error::Load(error)))?;
         let lease = mapped(&ebpf, LEASE, size_of::<Lease>())?;
-        let was_over = lease.u64(1).load(Relaxed) != 0;
-        let mut dispatchers = Self { ebpf, path, lease, length, was_over, used: Vec::new() };
-        dispatchers.renew_lease(length);
+        let mut dispatchers = Self { ebpf, path, lease, length, was_over: false, used: Vec::new() };
+        // Before the program that ends it is attached.
+        dispatchers.was_over = dispatchers.renew_lease(directory, length);
         program::<RawTracePoint>(&mut dispatchers.ebpf, LEASE_PROGRAM)?.load()?;
         dispatchers.place(LEASE_PROGRAM, Place::Raw(LEASE_TRACEPOINT))?;
         Ok(dispatchers)
     }
 
-    /// Lets the programs run for the time of a lease from now on, or longer if the next renewal may come later.
-    pub(in crate::kernel) fn renew_lease(&self, at_least: Duration) {
+    /// Lets the programs run for the time of a lease from now on, or longer if the next renewal may come later. Returns
+    /// whether the lease had ended, and marks the gap first: a crash does not hide it.
+    pub(super) fn renew_lease(&self, directory: &Directory, at_least: Duration) -> bool {
         let until = monotonic_now().saturating_add(self.length.max(at_least)).as_nanos();
         self.lease.u64(0).store(u64::try_from(until).unwrap_or(u64::MAX), Relaxed);
-        self.lease.u64(1).store(0, Relaxed);
+        // A program that read the time before may still end the lease. The next renewal sees that.
+        let was_over = self.lease.u64(1).load(Relaxed) != 0;
+        if was_over {
+            if let Err(error) = directory.mark_gap() {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot mark that calls were not counted");
+            }
+            self.lease.u64(1).store(0, Relaxed);
+        }
+        was_over
     }
 
     /// Lets a dispatcher run a program of a daemon's object. From then on, it does not run the program of the daemon

@@ -8,6 +8,7 @@
 //! - `tables_<id>/`: the counts of one daemon's programs, and the [description](description::Description) of their
 //!   layout. A new daemon makes its own tables. When its programs run, it reads the tables of the daemon before
 //!   ([`PreviousTables`]) once, and removes them after the totals with their counts are saved.
+//! - `gap/`: the [lease](syscallmon_common::Lease) had ended, so calls are missing, and no saved totals say so yet.
 //!
 //! Only these names are ever made or removed. A directory without a description is half-written, and is removed.
 
@@ -55,7 +56,7 @@ pub(super) struct Pins {
     calls: Arc<CallTable>,
     /// The id of this daemon's tables.
     pub(super) id: u64,
-    /// Whether the programs had stopped before this daemon came, so calls are missing.
+    /// Whether the programs had stopped before this daemon came, so calls are missing, and no saved totals say so.
     pub(super) has_gap: bool,
     begun: Duration,
     previous: Vec<PreviousTables>,
@@ -70,7 +71,7 @@ impl Pins {
     pub(super) fn open(options: &PinOptions) -> Result<Self, Error> {
         let directory = Directory::open(&options.directory)?;
         let dispatchers = Dispatchers::open(&directory, options.lease)?;
-        let has_gap = dispatchers.was_over;
+        let has_gap = dispatchers.was_over || directory.has_gap();
         let mut previous = Vec::new();
         for (id, path) in directory.tables()? {
             match PreviousTables::open(id, &path, &options.calls) {
@@ -162,10 +163,19 @@ impl Kernel {
         self.pins.as_mut().map(Pins::take_previous).unwrap_or_default()
     }
 
-    /// Lets pinned programs run for the time of a lease from now on, and at least for this time.
-    pub fn renew_lease(&self, at_least: Duration) {
-        if let Some(pins) = &self.pins {
-            pins.dispatchers.renew_lease(at_least);
-        }
+    /// Lets pinned programs run for the time of a lease from now on, and at least for this time. Returns whether the
+    /// lease had ended, so calls are missing.
+    #[must_use]
+    pub fn renew_lease(&self, at_least: Duration) -> bool {
+        self.pins.as_ref().is_some_and(|pins| pins.dispatchers.renew_lease(&pins.directory, at_least))
+    }
+
+    /// Notes that saved totals say that calls are missing.
+    ///
+    /// # Errors
+    ///
+    /// When the mark cannot be removed.
+    pub fn gap_is_saved(&self) -> Result<(), Error> {
+        self.pins.as_ref().map_or(Ok(()), |pins| pins.directory.forget_gap())
     }
 }

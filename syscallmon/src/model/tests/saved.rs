@@ -30,6 +30,16 @@ fn a_slot_of_new_tables_continues_the_workload_of_an_older_one_without_a_stop() 
 }
 
 #[test]
+fn a_slot_that_another_cgroup_took_after_a_failed_save_has_no_baseline() {
+    let (mut model, names) = (model(), Names::new(&[(1, "/a"), (2, "/b")]));
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 5)])]));
+    let mut model = restarted(&model);
+    let last = SlotCounts { slot: OFFSET + 1, cgroup_id: 2, counts: counts(&[(A, 7)]).into() };
+    names.apply(&mut model, &Snapshot { slots: vec![last], ..Snapshot::default() });
+    assert_eq!((calls(&model, "/a", A), calls(&model, "/b", A)), (Some(5), Some(7)));
+}
+
+#[test]
 fn a_workload_that_makes_no_more_calls_after_a_handover_expires() {
     let (mut model, names, now) = (model(), Names::new(&[(1, "/a")]), Instant::now());
     names.apply(&mut model, &snapshot(&[(1, &[(A, 5)])]));

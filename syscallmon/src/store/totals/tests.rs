@@ -167,7 +167,6 @@ fn a_file_is_written_when_totals_changed_or_the_file_is_gone() {
     let (directory, calls, mut model) = (tempfile::tempdir().unwrap(), CallTable::x86_64(), model());
     let mut file = totals_file(directory.path());
     assert!(file.read(&calls).unwrap().is_none());
-    assert!(!directory.path().join("state").exists(), "nothing is made before there is something to write");
     let mut is_written = |totals: &SavedTotals| file.write(totals, &calls).unwrap();
     assert!(is_written(&saved(&model)) && !is_written(&saved(&model)));
     assert!(is_written(&SavedTotals { generation: 4, ..saved(&model) }));
@@ -195,6 +194,15 @@ fn a_directory_belongs_to_one_daemon() {
     assert!(is_locked(second.read(&calls).unwrap_err()) && is_locked(second.write(&totals, &calls).unwrap_err()));
     drop(first);
     assert!(second.read(&calls).unwrap().is_some());
+}
+
+#[test]
+fn a_daemon_that_finds_no_totals_keeps_others_from_writing_some() {
+    let (directory, calls) = (tempfile::tempdir().unwrap(), CallTable::x86_64());
+    let (mut first, mut second) = (totals_file(directory.path()), totals_file(directory.path()));
+    assert!(first.read(&calls).unwrap().is_none());
+    assert!(second.write(&saved(&model()), &calls).is_err(), "the first one has read that there is nothing");
+    assert!(first.write(&saved(&model()), &calls).unwrap());
 }
 
 #[test]
