@@ -195,8 +195,8 @@ fn from_user<T>(address: u64) -> Option<T> {
     unsafe { bpf_probe_read_user(address as *const T) }.ok()
 }
 
-/// State of the search through the rules of a call: the next rule, the end of the rules from bit 16 on, whether the memory
-/// is unreadable in bit 32, these flags, and the class of the rule that matched from bit 48 on.
+/// State of the search through the rules of a call: the next rule, the end of the rules from bit 16 on, whether the
+/// memory is unreadable in bit 32, these flags, and the class of the rule that matched from bit 48 on.
 const STATE_HAS_CLASS: u64 = 1 << 33;
 const STATE_CONTINUES: u64 = 1 << 34;
 

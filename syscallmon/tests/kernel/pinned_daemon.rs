@@ -1,5 +1,7 @@
 //! Pinned mode and the daemon's own process: the programs of the daemon before see its start, and outlive it.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::{
@@ -64,4 +66,19 @@ fn check_says_who_uses_the_pins() {
     guard.daemon.signal(libc::SIGKILL);
     guard.daemon.wait();
     is(check(), "ok", "the next daemon takes the counts there over");
+}
+
+#[test]
+fn a_daemon_that_was_stopped_for_longer_than_the_lease_says_so() {
+    let (pins, parent) = (Pins::new(), TestCgroup::new("stopped"));
+    let guard = Guard::start("  []", &[&pins.flag(), "--pin.lease=10s", "--poll.interval=1s"]);
+    guard.daemon.signal(libc::SIGSTOP);
+    std::thread::sleep(Duration::from_secs(12));
+    // The end of this process ends the lease.
+    KnownCalls::run(&[&"nothing"]);
+    KnownCalls::run(&[&"calls", &parent.path(), &number(libc::SYS_getuid), &"100"]);
+    guard.daemon.signal(libc::SIGCONT);
+    guard.daemon.wait_for_log("the lease of the pinned programs had ended");
+    KnownCalls::run(&[&"calls", &parent.path(), &number(libc::SYS_getuid), &"3"]);
+    assert_eq!(guard.daemon.settled_scrape().calls(&parent.label(), "getuid"), 3, "nobody counted the others");
 }

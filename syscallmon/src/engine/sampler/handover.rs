@@ -176,9 +176,9 @@ impl Sampler {
         self.deliver();
     }
 
-    /// Excludes what this daemon called before its own programs ran, as they exclude its calls: it loads programs, which
-    /// no policy allows a container. The calls of others in its container from its start until then are excluded, too, if
-    /// nobody made the same call there before it.
+    /// Excludes what this daemon called before its own programs ran, as they exclude its calls: it loads programs,
+    /// which no policy allows a container. Calls of others in its container are excluded too, if they were made between
+    /// its start and this takeover, and it made the same call first.
     fn exclude_own_calls(&self, own: &[FirstCallEvent], snapshot: &mut Snapshot) {
         let calls = &self.publisher.facts.calls;
         let id = |call: &FirstCallEvent| (call.cgroup_id, calls.reported(call.abi, call.number, call.class));
