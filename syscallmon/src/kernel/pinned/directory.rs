@@ -97,7 +97,8 @@ fn on_bpf_file_system(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Whether a daemon can use a directory of pins, which may be missing. Returns how many daemons left their tables there.
+/// Whether a daemon can use a directory of pins, which may be missing. Returns how many daemons left their tables
+/// there.
 ///
 /// # Errors
 ///
@@ -169,8 +170,8 @@ pub(super) fn remove_tables(path: &Path) -> Result<(), Error> {
     gone(fs::remove_dir(path), path)
 }
 
-/// Detaches and removes everything that the pinned mode left in a directory, and the directory, unless it is a mount point
-/// (of a pod). Returns whether there was anything.
+/// Detaches and removes everything that the pinned mode left in a directory, and the directory, unless it is a mount
+/// point (of a pod). Returns whether there was anything.
 ///
 /// # Errors
 ///
