@@ -1,4 +1,5 @@
-//! Pinned mode in a cluster: no gap and no double count over updates, kills of the daemon, and a restart of the kubelet.
+//! Pinned mode in a cluster: no gap and no double count over updates, a kill of the daemon, and a restart of the
+//! kubelet.
 
 use std::{
     thread,
@@ -70,7 +71,8 @@ pub(super) fn all(cluster: &Cluster<'_>) -> Result<()> {
     })
 }
 
-/// Makes calls in a container while something happens to the daemon. Each must be counted once, in the series of before.
+/// Makes calls in a container while something happens to the daemon. Each must be counted once, in the series of
+/// before.
 fn exact_while(cluster: &Cluster<'_>, what: &str, happens: impl FnOnce() -> Result<()>) -> Result<()> {
     step(&format!("each call counts once over {what}"), || {
         let container = cluster.container("app=web", "httpd")?;
