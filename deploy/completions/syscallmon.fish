@@ -725,7 +725,7 @@ json\t'One JSON object for each line'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l path.procfs -d 'Mount point of procfs. [default: /proc]' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l path.sysfs -d 'Mount point of sysfs. [default: /sys]' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l path.cgroupfs -d 'Search for cgroup mounts only below this directory; by default they are found in mountinfo' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l when-off -d 'Do nothing if the flags or the file have a --pin.directory. For the start of a service: removes what is left after pinned mode was switched off'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l prepare -d 'Prepare the start of a service. If the flags or the file have a --pin.directory, only make it, because the service\'s sandbox may not. Otherwise, remove what is left, because pinned mode was switched off'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -l stay -d 'Do not end after the removal, but at a signal. For a pod of a `DaemonSet`, which would be started again'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand unpin" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -l output -d 'Write the profile to this file instead; creates the directory, and replaces an existing file atomically' -r -F

@@ -24,10 +24,10 @@ pub(super) struct Unpin {
     #[command(flatten)]
     config: ConfigFile,
 
-    /// Do nothing if the flags or the file have a --pin.directory. For the start of a service: removes what is left
-    /// after pinned mode was switched off.
+    /// Prepare the start of a service. If the flags or the file have a --pin.directory, only make it, because the
+    /// service's sandbox may not. Otherwise, remove what is left, because pinned mode was switched off.
     #[arg(long)]
-    when_off: bool,
+    prepare: bool,
 
     /// How long to wait for the end of a daemon that uses the directory.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
@@ -46,15 +46,12 @@ impl Unpin {
         let mut stop = StopSignals::new().context("cannot handle signals")?;
         let pin = resolve(&self.settings, &self.config)?.pin;
         let directory = pin.as_ref().map_or(Path::new(DEFAULT_DIRECTORY), |(directory, _)| directory);
-        if !self.when_off || pin.is_none() {
-            let text = if self.unpin(directory)? {
-                format!("removed {} with its programs and tables\n", directory.display())
-            } else if self.when_off {
-                String::new()
-            } else {
-                format!("nothing is pinned in {}\n", directory.display())
-            };
-            print(text.as_bytes())?;
+        if self.prepare && pin.is_some() {
+            kernel::make_pin_directory(directory)?;
+        } else if self.unpin(directory)? {
+            print(format!("removed {} with its programs and tables\n", directory.display()).as_bytes())?;
+        } else if !self.prepare {
+            print(format!("nothing is pinned in {}\n", directory.display()).as_bytes())?;
         }
         if self.stay {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     btf::BtfError,
     events::{CgroupChange, FirstCallEvent},
-    pinned::{PinOptions, PreviousTables, check_pins, unpin},
+    pinned::{PinOptions, PreviousTables, check_pins, make_pin_directory, unpin},
     probe::{PROBES, Probe, ProbeRow, ProbeStatus, SysEnter},
     streams::{EventRings, EventStreams, Ring},
 };

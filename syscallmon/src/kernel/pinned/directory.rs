@@ -110,6 +110,16 @@ pub fn check_pins(path: &Path) -> Result<usize, Error> {
     }
 }
 
+/// Makes a directory of pins, if it is missing.
+///
+/// # Errors
+///
+/// When it is not on a bpf file system, or cannot be made.
+pub fn make_pin_directory(path: &Path) -> Result<(), Error> {
+    on_bpf_file_system(path.parent().unwrap_or(path))?;
+    make(path)
+}
+
 fn make(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {

@@ -27,7 +27,7 @@ use self::{
     directory::{Directory, TABLES, TASK_TABLES, TASKS},
 };
 pub use self::{
-    directory::{check_pins, unpin},
+    directory::{check_pins, make_pin_directory, unpin},
     previous::PreviousTables,
 };
 use super::{Error, FirstCallEvent, Kernel, sizes::Sizes, tables::COUNT_TABLES};
