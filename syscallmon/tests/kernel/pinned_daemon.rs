@@ -1,6 +1,6 @@
 //! Pinned mode and the daemon's own process: the programs of the daemon before see its start, and outlive it.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use serde_json::Value;
 
@@ -44,6 +44,26 @@ fn a_process_that_gets_the_id_of_a_daemon_that_ended_is_judged() {
     guard.start_again(&[&pins.flag()]);
     let line = &guard.wait_for_lines(&parent.label(), 1)[0];
     assert_eq!((&line["syscall"], &line["process"]["pid"]), (&"keyctl".into(), &id.into()), "{line:#}");
+}
+
+#[test]
+fn two_capabilities_are_enough() {
+    let (pins, parent) = (Pins::new(), TestCgroup::new("capabilities"));
+    let flag = pins.flag();
+    let mut guard = Guard::start("  []", &[&flag]);
+    for daemon in 1..=3 {
+        KnownCalls::run(&[&"calls", &parent.path(), &number(libc::SYS_getuid), &"5"]);
+        guard.daemon.signal(libc::SIGKILL);
+        guard.daemon.wait();
+        // As in the systemd unit and in the chart.
+        let mut command = Command::new("setpriv");
+        command.args(["--inh-caps=-all,+bpf,+perfmon", "--bounding-set=-all,+bpf,+perfmon"]);
+        guard.start_again_by(command, &[&flag]);
+        let scrape = guard.daemon.settled_scrape();
+        assert_eq!(scrape.calls(&parent.label(), "getuid"), daemon * 5);
+        assert!(scrape.text.contains(r#"syscallmon_lost_total{reason="recursion"} "#), "{}", scrape.text);
+        assert_eq!(guard.daemon.log_line("another dispatcher was pinned"), None);
+    }
 }
 
 #[test]

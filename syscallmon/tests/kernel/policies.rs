@@ -53,7 +53,13 @@ impl Guard {
     /// Starts it again with these flags in a cgroup, after it has ended.
     pub(crate) fn start_again_in(&mut self, cgroup: &Path, flags: &[&str]) {
         let mut command = Command::new("sh");
-        command.args(["-c", r#"echo $$ >"$0/cgroup.procs" && exec "$@""#]).arg(cgroup).arg(binary());
+        command.args(["-c", r#"echo $$ >"$0/cgroup.procs" && exec "$@""#]).arg(cgroup);
+        self.start_again_by(command, flags);
+    }
+
+    /// Starts it again with these flags by a command that executes its arguments, after it has ended.
+    pub(crate) fn start_again_by(&mut self, mut command: Command, flags: &[&str]) {
+        command.arg(binary());
         self.daemon = daemon(command, self.directory.path(), flags);
     }
 

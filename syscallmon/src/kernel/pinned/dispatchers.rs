@@ -12,7 +12,7 @@ use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{MapData, ProgramArray},
     programs::{
-        BtfTracePoint, ProgramError, ProgramInfo, RawTracePoint, TracePoint,
+        BtfTracePoint, RawTracePoint, TracePoint,
         links::{FdLink, PinnedLink},
     },
 };
@@ -32,6 +32,7 @@ use super::{
     },
     description::{DESCRIPTION, Description},
     directory::{self, DISPATCH, Directory},
+    program as pinned_program,
 };
 use crate::clock::monotonic_now;
 
@@ -160,8 +161,7 @@ impl Dispatchers {
         let map = self.ebpf.map_mut(array).ok_or(Error::Object { name: array })?;
         ProgramArray::try_from(map)?.set(index, program, 0)?;
         self.place(name, place)?;
-        let descriptor = ProgramInfo::from_pin(self.pin(PROGRAM, name)).and_then(|info| info.fd());
-        self.used.push((name, descriptor.ok().and_then(|fd| fd.as_fd().try_clone_to_owned().ok())));
+        self.used.push((name, pinned_program::open(&self.pin(PROGRAM, name)).ok()));
         Ok(())
     }
 
@@ -205,17 +205,14 @@ impl Dispatchers {
 
     /// Whether a pinned dispatcher has the same instructions and maps as this daemon's.
     fn is_placed(&self, name: &'static str) -> Result<bool, Error> {
-        let known = |info: &ProgramInfo| -> Result<_, ProgramError> {
-            let mut maps = info.map_ids()?;
-            maps.as_mut().into_iter().for_each(|maps| maps.sort_unstable());
-            Ok((info.tag(), info.program_type(), maps))
-        };
         if PinnedLink::from_pin(self.pin(LINK, name)).is_err() {
             return Ok(false);
         }
-        let Ok(pinned) = ProgramInfo::from_pin(self.pin(PROGRAM, name)) else { return Ok(false) };
-        let own = self.ebpf.program(name).ok_or(Error::Object { name })?.info()?;
-        Ok(known(&pinned)? == known(&own)?)
+        let pinned = pinned_program::open(&self.pin(PROGRAM, name));
+        let Ok(pinned) = pinned.and_then(|pinned| pinned_program::identity(pinned.as_fd())) else { return Ok(false) };
+        let own = self.ebpf.program(name).ok_or(Error::Object { name })?.fd()?;
+        let error = |source| Error::Pin { path: self.pin(PROGRAM, name), source };
+        Ok(pinned == pinned_program::identity(own.as_fd()).map_err(error)?)
     }
 
     fn unplace(&self, name: &str) -> Result<(), Error> {

@@ -16,6 +16,7 @@ mod description;
 mod directory;
 mod dispatchers;
 mod previous;
+mod program;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
