@@ -1,32 +1,57 @@
 //! Pinned mode in the daemon: reads what the daemon before saved, and saves the totals of this one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     blocking::{self, START_TIMEOUT, Work},
-    engine::{Lasting, SLOT_OFFSET},
-    kernel::PinOptions,
+    clock::monotonic_now,
+    engine::{Known, Lasting, SLOT_OFFSET},
+    kernel::{Error, Kernel, NOT_PINNED, PinDirectory, PinOptions},
     model::{Model, SeriesLayout},
     settings::Config,
-    store::{TotalsFile, TotalsSaver},
+    store::{TotalsError, TotalsFile, TotalsSaver},
     syscalls::CallTable,
     view::SavedTotals,
 };
 
-/// The file of totals, and what the daemon before saved in it.
+/// The locked directory of pins, the file of totals, and what the daemon before saved in it.
 pub(super) struct Continuation {
+    pins: Arc<PinDirectory>,
     file: TotalsFile,
     saved: Option<SavedTotals>,
     calls: Arc<CallTable>,
 }
 
+/// Locks the directory of pins; `None` without pinned mode, or if nothing can be pinned there.
+///
+/// The first thing that a daemon locks: one of two daemons that start at the same time gets it, and the state with it.
+///
+/// # Errors
+///
+/// When another daemon uses it.
+pub(super) fn lock_pins(config: &Config) -> anyhow::Result<Option<Arc<PinDirectory>>> {
+    let Some((directory, _)) = &config.pin else { return Ok(None) };
+    match PinDirectory::open(directory) {
+        Ok(pins) => Ok(Some(Arc::new(pins))),
+        Err(error @ Error::Pinned { .. }) => Err(error.into()),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "{NOT_PINNED}");
+            Ok(None)
+        }
+    }
+}
+
 impl Continuation {
     /// Reads what the daemon before saved; `None` without pinned mode. Must be called before the first call is counted,
     /// because a slow disk must not delay the first reading.
-    pub(super) fn read(config: &Config) -> Option<Self> {
-        config.pin.as_ref()?;
+    pub(super) fn read(config: &Config, pins: Option<Arc<PinDirectory>>) -> Option<Self> {
+        let file = TotalsFile::new(&config.state_directory, &config.procfs);
         let calls = Arc::new(CallTable::native());
-        let (mut file, table) = (TotalsFile::new(&config.state_directory, &config.procfs), Arc::clone(&calls));
+        let Some(pins) = pins else {
+            forget(file, calls);
+            return None;
+        };
+        let (mut file, table) = (file, Arc::clone(&calls));
         let read = move || {
             let read = file.read(&table);
             (file, read)
@@ -46,31 +71,60 @@ impl Continuation {
                 (TotalsFile::new(&config.state_directory, &config.procfs), None)
             }
         };
-        Some(Self { file, saved, calls })
+        Some(Self { pins, file, saved, calls })
     }
 
     /// Returns the kernel's options of pinned mode.
     pub(super) fn pin_options(&self, config: &Config) -> Option<PinOptions> {
-        let (directory, lease) = config.pin.clone()?;
-        Some(PinOptions { directory, lease, calls: Arc::clone(&self.calls) })
+        let (_, lease) = config.pin.as_ref()?;
+        let saved = self.saved.as_ref().map_or(0, |saved| saved.generation);
+        let (directory, calls) = (Arc::clone(&self.pins), Arc::clone(&self.calls));
+        Some(PinOptions { directory, saved, lease: *lease, calls })
     }
 
     /// Returns the totals to begin with, and in pinned mode what the sampler needs and what saves its totals.
     pub(super) fn begin(
         continuation: Option<Self>,
+        kernel: &Kernel,
         most_series: usize,
         layout: Arc<SeriesLayout>,
     ) -> (Model, Option<(Lasting, TotalsSaver)>) {
         let new = |layout| Model::new(most_series).with_layout(layout);
-        let Some(Self { file, saved, calls }) = continuation else { return (new(layout), None) };
+        let Some(Self { file, saved, calls, .. }) = continuation else { return (new(layout), None) };
+        if kernel.pinned_id().is_none() {
+            forget(file, calls);
+            return (new(layout), None);
+        }
         let (saver, totals) = TotalsSaver::new(file, calls);
         let (known, model) = match saved {
-            Some(SavedTotals { generation, absorbed, freed, model }) => {
-                ((generation, absorbed, freed), Model::restored(model, SLOT_OFFSET, most_series, layout))
+            Some(SavedTotals { generation, first_calls_from, absorbed, freed, model }) => {
+                let known = Known { generation, first_calls_from, absorbed, freed };
+                (known, Model::restored(model, SLOT_OFFSET, most_series, layout))
             }
-            None => (Default::default(), new(layout)),
+            None => (Known::default(), new(layout)),
         };
         let names = model.names();
         (model, Some((Lasting::new(totals, known, names), saver)))
     }
 }
+
+/// Replaces totals that an earlier daemon left. This daemon begins at 0, so a later one must not continue with them: its
+/// counters would grow by calls that were exported long ago.
+fn forget(mut file: TotalsFile, calls: Arc<CallTable>) {
+    let forget = move || -> Result<(), TotalsError> {
+        if file.is_there() {
+            let generation = u64::try_from(monotonic_now().as_nanos()).unwrap_or(u64::MAX);
+            let model = Model::new(0).to_save(Instant::now());
+            let (absorbed, freed) = (Vec::new(), Vec::new());
+            file.write(&SavedTotals { generation, first_calls_from: 0, absorbed, freed, model }, &calls)?;
+        }
+        Ok(())
+    };
+    match blocking::run_and_wait(Work::Totals, "state.directory", START_TIMEOUT, forget) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "{STALE}"),
+        Err(error) => tracing::warn!("{STALE}: {error}"),
+    }
+}
+
+const STALE: &str = "cannot replace the totals of an earlier daemon in pinned mode: a later one continues with them";

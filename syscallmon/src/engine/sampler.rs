@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{alive::Alive, idle::serve_idle, record::Recorder};
 pub use self::{
-    handover::{Lasting, SLOT_OFFSET},
+    handover::{Known, Lasting, SLOT_OFFSET},
     thread::{SamplerEnd, SamplerThread},
 };
 use super::{

@@ -15,7 +15,7 @@ use std::{
 pub use self::records::{BirthsRecord, ModelReader, ModelRecord, RecordError, SlotRecord, WorkloadRecord};
 use super::{Model, ModelView, SeriesLayout, SlotBaseline, Totals};
 use crate::{
-    snapshot::Counts,
+    snapshot::{Counts, SlotCounts},
     workload::{ResolvedWorkload, Workload},
 };
 
@@ -128,6 +128,15 @@ impl Model {
                 totals.newest_slot = 0;
             }
         }
+    }
+
+    /// Returns slots that belong to another cgroup than their baselines.
+    #[must_use]
+    pub fn reused(&self, slots: &[SlotCounts]) -> Vec<u32> {
+        let is_reused = |slot: &&SlotCounts| {
+            self.slots.get(&slot.slot).is_some_and(|baseline| baseline.cgroup_id != slot.cgroup_id)
+        };
+        slots.iter().filter(is_reused).map(|slot| slot.slot).collect()
     }
 
     /// Hands all slots over: all are slots of previous tables.

@@ -11,8 +11,11 @@ use crate::{model::SavedModel, snapshot::SlotCounts};
 pub struct SavedTotals {
     /// The generation of the kernel's tables that the slots of `model` belong to.
     pub generation: u64,
-    /// Earlier generations. The totals contain all of their counts.
-    pub absorbed: Vec<u64>,
+    /// The position in the first calls of `generation` from which the next daemon reads: all earlier ones are reported.
+    pub first_calls_from: u64,
+    /// Earlier generations, with the positions from which the next daemon reads their first calls. The totals contain
+    /// all of their counts.
+    pub absorbed: Vec<(u64, u64)>,
     /// Slots of `generation` that the totals contain completely, with their last counts. The kernel may not have given
     /// them back yet.
     pub freed: Vec<SlotCounts>,
