@@ -6,6 +6,7 @@ use crate::{
     blocking::{self, START_TIMEOUT, Work},
     clock::monotonic_now,
     engine::{Known, Lasting, SLOT_OFFSET},
+    error_report::chain,
     kernel::{Error, Kernel, NOT_PINNED, PinDirectory, PinOptions},
     model::{Model, SeriesLayout},
     settings::Config,
@@ -35,7 +36,7 @@ pub(super) fn lock_pins(config: &Config) -> anyhow::Result<Option<Arc<PinDirecto
         Ok(pins) => Ok(Some(Arc::new(pins))),
         Err(error @ Error::Pinned { .. }) => Err(error.into()),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "{NOT_PINNED}");
+            tracing::error!(error = chain(&error), "{NOT_PINNED}");
             Ok(None)
         }
     }
@@ -59,7 +60,7 @@ impl Continuation {
         let (file, saved) = match blocking::run_and_wait(Work::Totals, "state.directory", START_TIMEOUT, read) {
             Ok((file, Ok(saved))) => (file, saved),
             Ok((file, Err(error))) => {
-                let error = &error as &dyn std::error::Error;
+                let error = chain(&error);
                 tracing::error!(
                     error,
                     "cannot use the totals of the daemon before: totals of ended workloads are lost"
@@ -122,7 +123,7 @@ fn forget(mut file: TotalsFile, calls: Arc<CallTable>) {
     };
     match blocking::run_and_wait(Work::Totals, "state.directory", START_TIMEOUT, forget) {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "{STALE}"),
+        Ok(Err(error)) => tracing::warn!(error = chain(&error), "{STALE}"),
         Err(error) => tracing::warn!("{STALE}: {error}"),
     }
 }

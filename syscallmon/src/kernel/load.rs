@@ -29,7 +29,10 @@ use super::{
     wait_for_programs,
 };
 
-use crate::syscalls::{KernelTables, arguments::KernelRules};
+use crate::{
+    error_report::chain,
+    syscalls::{KernelTables, arguments::KernelRules},
+};
 
 /// The eBPF object that `build.rs` chose.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SYSCALLMON_BPF_OBJECT"));
@@ -42,12 +45,12 @@ pub(super) fn load(options: &Options, tables: &KernelTables) -> Result<(Kernel, 
         Err(error) if !matches!(error, Error::Privileges { .. }) => error,
         done => return done,
     };
-    tracing::error!(error = &error as &dyn std::error::Error, "cannot use the pins: {BEGINS_ANEW}");
+    tracing::error!(error = chain(&error), "cannot use the pins: {BEGINS_ANEW}");
     let error = match pin.directory.clear().and_then(|()| attempt(options, tables)) {
         Ok(loaded) => return Ok(loaded),
         Err(error) => error,
     };
-    tracing::error!(error = &error as &dyn std::error::Error, "{NOT_PINNED}");
+    tracing::error!(error = chain(&error), "{NOT_PINNED}");
     attempt(&Options { pin: None, ..options.clone() }, tables)
 }
 

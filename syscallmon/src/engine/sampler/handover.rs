@@ -13,6 +13,7 @@ use std::{
 
 use super::Sampler;
 use crate::{
+    error_report::chain,
     kernel::{PinGap, PreviousTables},
     snapshot::{Losses, SlotCounts, Snapshot},
     view::{SavedTotals, TotalsSender},
@@ -265,7 +266,7 @@ impl Sampler {
             }
             removed.push(self.kernel.remove_remains());
             for error in removed.into_iter().filter_map(Result::err) {
-                tracing::error!(error = &error as &dyn std::error::Error, "cannot remove pinned tables");
+                tracing::error!(error = chain(&error), "cannot remove pinned tables");
             }
         }
         self.free(&free);

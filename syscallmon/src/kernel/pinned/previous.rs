@@ -22,6 +22,7 @@ use super::{
     dispatchers::description_in,
 };
 use crate::{
+    error_report::chain,
     snapshot::Snapshot,
     syscalls::{CallId, CallTable},
 };
@@ -150,7 +151,7 @@ impl PinnedRing {
     fn read<T>(&mut self, from: u64, decode: impl Fn(&[u8]) -> Option<T>) -> Vec<T> {
         let Some(map) = self.0.take() else { return Vec::new() };
         read(map, from, decode).unwrap_or_else(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot read events of the daemon before");
+            tracing::error!(error = chain(&error), "cannot read events of the daemon before");
             Vec::new()
         })
     }

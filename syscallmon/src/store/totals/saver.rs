@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::TotalsFile;
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
+    error_report::chain,
     syscalls::CallTable,
     view::{NewestTotals, Requester, TotalsSender},
 };
@@ -57,7 +58,7 @@ impl TotalsSaver {
         let is_saved = match blocking::run(Work::Totals, "state.directory", FILE_TIMEOUT, write).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "cannot save totals: a restart loses calls");
+                tracing::error!(error = chain(&error), "cannot save totals: a restart loses calls");
                 false
             }
             Err(error) => {

@@ -145,13 +145,13 @@ fn a_daemon_whose_pins_are_gone_goes_on_and_says_so() {
     }
 }
 
-/// Returns the first path in a directory whose name begins so.
-fn first(directory: &Path, beginning: &str) -> PathBuf {
+/// Returns the last path in a directory whose name begins so: of tables, those of the newest daemon.
+fn last(directory: &Path, beginning: &str) -> PathBuf {
     let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<PathBuf> = paths.collect();
     paths.sort_unstable();
     let is_it = |path: &&PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(beginning);
-    paths.iter().find(is_it).unwrap_or_else(|| panic!("no {beginning} in {}: {paths:?}", directory.display())).clone()
+    paths.iter().rfind(is_it).unwrap_or_else(|| panic!("no {beginning} in {}: {paths:?}", directory.display())).clone()
 }
 
 /// Removes a pin or a directory of pins.
@@ -170,11 +170,11 @@ fn pins_that_others_removed_or_replaced_never_keep_a_daemon_from_counting() {
     let (pins, parent) = (Pins::new(), TestCgroup::new("damaged"));
     let mut guard = Guard::start("  []", &pins.flags());
     let at = &pins;
-    let tables = || first(&at.path(), "tables_");
+    let tables = || last(&at.path(), "tables_");
     let pin = |name: &str| match name.split_once('/') {
-        None => first(&at.path(), name),
+        None => last(&at.path(), name),
         Some(("tables_", name)) => tables().join(name),
-        Some((directory, name)) => first(&at.path().join(directory), name),
+        Some((directory, name)) => last(&at.path().join(directory), name),
     };
     let removed = [
         "dispatch",
