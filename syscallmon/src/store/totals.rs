@@ -62,6 +62,14 @@ pub enum TotalsError {
     Boot,
 }
 
+impl TotalsError {
+    /// Whether fewer totals would fit.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Write { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge)
+    }
+}
+
 /// The file of totals. Only a thread of [`crate::blocking`] may use it, because every method may hang.
 #[derive(Debug)]
 pub struct TotalsFile {

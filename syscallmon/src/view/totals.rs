@@ -28,3 +28,14 @@ pub type NewestTotals = Option<(u64, Arc<SavedTotals>)>;
 
 /// Receives the totals after each snapshot.
 pub type TotalsSender = watch::Sender<NewestTotals>;
+
+/// What became of totals that were to be saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TotalsSave {
+    /// The file has them.
+    Done,
+    /// They are too large for a file.
+    TooLarge,
+    /// The disk has a problem.
+    Failed,
+}

@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, VecDeque},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::Sampler;
@@ -16,7 +16,7 @@ use crate::{
     error_report::chain,
     kernel::{PinGap, PreviousTables},
     snapshot::{Losses, SlotCounts, Snapshot},
-    view::{SavedTotals, TotalsSender},
+    view::{SavedTotals, TotalsSave, TotalsSender},
     workload::ResolvedWorkload,
 };
 
@@ -254,12 +254,12 @@ impl Sampler {
     }
 
     /// Frees what waited for a saved state, and removes the tables of the daemon before.
-    pub(super) fn saved(&mut self, number: u64, is_saved: bool) {
+    pub(super) fn saved(&mut self, number: u64, save: TotalsSave) {
         let Some(lasting) = &mut self.lasting else { return };
         // If they could not be saved, a restart loses their counts; otherwise, new cgroups would find no slot.
         let free: Vec<u32> =
             lasting.retired.extract_if(|_, (first, _)| *first <= number).map(|(slot, _)| slot).collect();
-        if is_saved {
+        if save == TotalsSave::Done {
             let mut removed: Vec<_> = lasting.previous.iter_mut().map(|(tables, _)| tables.remove_counts()).collect();
             if lasting.taken_over.elapsed() >= REPORT_TIME {
                 removed.extend(std::mem::take(&mut lasting.previous).into_iter().map(|(tables, _)| tables.remove()));
@@ -269,6 +269,37 @@ impl Sampler {
                 tracing::error!(error = chain(&error), "cannot remove pinned tables");
             }
         }
+        if save == TotalsSave::TooLarge {
+            // Many ended workloads, or long names.
+            lasting.save_soon();
+            let deltas = self.model.fold_half();
+            self.detector.judge_counted(&deltas, SystemTime::now(), |id| !self.model.is_whole(id));
+            self.publisher.changed();
+        }
         self.free(&free);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lasting() -> Lasting {
+        Lasting::new(tokio::sync::watch::Sender::new(None), Known::default(), HashMap::new())
+    }
+
+    #[test]
+    fn first_calls_are_read_again_until_they_are_surely_reported() {
+        let (mut lasting, start) = (lasting(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let positions = [(0, 10), (2, 20), (3, 30), (4, 40), (5, 50), (100, 60), (101, 70)];
+        let from = positions.map(|(seconds, read)| lasting.reported(at(seconds), read));
+        assert_eq!(from, [0, 0, 10, 10, 20, 50, 50]);
+    }
+
+    #[test]
+    fn first_calls_of_tables_without_a_state_are_read_from_the_start() {
+        let known = Known { generation: 7, first_calls_from: 70, absorbed: vec![(5, 50)], freed: Vec::new() };
+        assert_eq!([5, 7, 8, 3].map(|id| known.first_calls_from(id)), [50, 70, 0, 0]);
     }
 }

@@ -131,7 +131,8 @@ pub(in crate::store) fn write(
     let mut writer = LineWriter::new(file);
     let mut write = |line: Line| {
         let has_room = writer.write(&line)?;
-        if has_room { Ok(()) } else { Err(io::Error::other(format!("totals exceed {MAX_BYTES} bytes"))) }
+        let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("totals exceed {MAX_BYTES} bytes"));
+        if has_room { Ok(()) } else { Err(too_large()) }
     };
     head.into_iter().chain(workloads).chain(slots).chain(births).chain(freed).try_for_each(&mut write)?;
     writer.end(|lines| Line::End { lines })

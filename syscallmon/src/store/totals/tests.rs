@@ -209,6 +209,7 @@ fn totals_that_are_too_large_leave_the_old_file() {
     large.apply(&snapshot, Instant::now(), |_| Some(named(&format!("/{}", "a".repeat(5 << 20)))));
     let error = file.write(&saved(&large), &calls).unwrap_err();
     assert!(chain(&error).ends_with("totals exceed 67108864 bytes"), "{}", chain(&error));
+    assert!(error.is_too_large() && !TotalsError::Boot.is_too_large());
     assert!(file.read(&calls).unwrap().is_some());
     let names: Vec<_> = fs::read_dir(directory.path().join("state/totals")).unwrap().collect();
     assert_eq!(names.len(), 1, "{names:?}");
