@@ -159,16 +159,16 @@ impl PinnedRing {
 
 fn read<T>(map: MapData, from: u64, decode: impl Fn(&[u8]) -> Option<T>) -> Result<Vec<T>, Error> {
     let mapped = |mapped: io::Result<MappedArray>| mapped.map_err(|source| Error::Mmap { name: "a ring", source });
-    let (consumer, producer) = (mapped(consumer(&map))?, mapped(MappedArray::read_only(&map, page_size()))?);
-    let (consumed, produced) = (consumer.u64(0).load(Acquire), producer.u64(0).load(Acquire));
-    let is_kept = produced.saturating_sub(from) <= u64::from(map.info()?.max_entries());
-    consumer.u64(0).store(if is_kept && from <= consumed { from } else { consumed }, Release);
+    let (position, end) = (mapped(consumer(&map))?, mapped(MappedArray::read_only(&map, page_size()))?);
+    let (consumed, end) = (position.u64(0).load(Acquire), end.u64(0).load(Acquire));
+    let is_kept = end.saturating_sub(from) <= u64::from(map.info()?.max_entries());
+    position.u64(0).store(if is_kept && from <= consumed { from } else { consumed }, Release);
     let mut ring = RingBuf::try_from(Map::RingBuf(map))?;
     let mut items = Vec::new();
     while let Some(record) = ring.next() {
         items.extend(decode(&record));
     }
-    consumer.u64(0).store(consumed, Release);
+    position.u64(0).store(consumed, Release);
     Ok(items)
 }
 

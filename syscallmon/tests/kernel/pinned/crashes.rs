@@ -105,7 +105,7 @@ fn come_and_go(parent: &Path, number_of_it: usize) {
     let (path, (_, nr)) = (parent.join(format!("{number_of_it:064x}")), CALLS[number_of_it % CALLS.len()]);
     fs::create_dir(&path).expect("make a cgroup");
     KnownCalls::run(&[&"calls", &path, &number(nr), &"3", &number(libc::SYS_getgid), &"5"]);
-    if number_of_it / 2 % 2 == 0 {
+    if (number_of_it / 2).is_multiple_of(2) {
         fs::remove_dir(&path).expect("remove the container");
     }
 }
