@@ -109,8 +109,8 @@ impl Continuation {
     }
 }
 
-/// Replaces totals that an earlier daemon left. This daemon begins at 0, so a later one must not continue with them: its
-/// counters would grow by calls that were exported long ago.
+/// Replaces totals that an earlier daemon left. This daemon begins at 0, so a later one must not continue with them.
+/// Its counters would grow by calls that were exported long ago.
 fn forget(mut file: TotalsFile, calls: Arc<CallTable>) {
     let forget = move || -> Result<(), TotalsError> {
         if file.is_there() {

@@ -150,8 +150,8 @@ impl Model {
         self.births = Arc::default();
     }
 
-    /// Folds ended workloads with half of their series into [`Workload::Gone`], to make the saved state smaller. Returns
-    /// the calls of those that still waited for their names.
+    /// Folds ended workloads with half of their series into [`Workload::Gone`], to make the saved state smaller.
+    /// Returns the calls of those that still waited for their names.
     pub fn fold_half(&mut self) -> Vec<Delta> {
         let gone = self.view.workloads.iter().filter(|(_, totals)| totals.is_gone());
         let (series, mut deltas) = (gone.map(|(_, totals)| totals.counts.series()).sum::<usize>(), Vec::new());

@@ -195,8 +195,8 @@ impl Sampler {
         true
     }
 
-    /// Applies the events of tables before, and of this daemon's. While a daemon takes over, births of cgroups may be in
-    /// its ring already, and their calls in the tables before.
+    /// Applies the events of tables before, and of this daemon's. While a daemon takes over, births of cgroups may be
+    /// in its ring already, and their calls in the tables before.
     fn take_previous_events(&mut self, previous: &mut [(u64, PreviousTables)]) {
         let (mut calls, mut changes) = (Vec::new(), Vec::new());
         let previous = previous.iter_mut().map(|(from, tables)| tables.events(*from)).collect::<Vec<_>>();

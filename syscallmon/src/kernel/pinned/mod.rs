@@ -9,9 +9,9 @@
 //!   layout. A new daemon makes its own tables. When its programs run, it reads the tables of the daemon before
 //!   ([`PreviousTables`]) once, and removes them after the totals with their counts are saved.
 //!
-//! Only these names are ever made or removed. A directory without a description is half-written: its tables are removed.
-//! The directory itself stays until a daemon has saved its totals. So it marks a start that failed, and a daemon that
-//! finds [`MAX_STARTS`] of them removes everything and begins anew.
+//! Only these names are ever made or removed. A directory without a description is half-written: its tables are
+//! removed. The directory itself stays until a daemon has saved its totals. So it marks a start that failed, and a
+//! daemon that finds [`MAX_STARTS`] of them removes everything and begins anew.
 
 mod description;
 mod directory;
@@ -198,7 +198,8 @@ impl Kernel {
         self.pins.as_ref()?.dispatchers.gap
     }
 
-    /// Returns the position up to which this daemon has read first calls. A later daemon may read them again from there.
+    /// Returns the position up to which this daemon has read first calls. A later daemon may read them again from
+    /// there.
     #[must_use]
     pub fn first_calls_read(&self) -> u64 {
         let consumer = self.pins.as_ref().and_then(|pins| pins.first_calls.as_ref());

@@ -79,23 +79,28 @@ fn no_call_is_lost_or_doubled_whenever_daemons_are_killed() {
     assert_eq!((lives, containers, of_load), (ran * 5 * 7, ran * 5, made), "{moments:?}");
     let taken = (said("took the counts of pinned programs over"), said("begins anew"));
     assert!(taken.0 > 0 && taken.1 == 0, "{taken:?}");
-    // A daemon may be killed between the delivery of an alert and its note of it.
-    let reports = || {
-        let mut reports = HashMap::<String, usize>::new();
-        for line in
-            reported(&alerts).iter().map(|line| line["workload"].to_string()).filter(|line| line.contains(&label))
-        {
-            *reports.entry(line).or_default() += 1;
-        }
-        reports
-    };
-    wait_for("a report of each unexpected call", TIMEOUT, || (reports().len() == 2 * rounds).then_some(()));
-    let repeated = reports().values().filter(|count| **count > 1).count();
+    let repeated = assert_reported(&alerts, &label, 2 * rounds);
     println!(
         "{rounds} kills within {most:?} of the start, calls {made:?}, {} take-overs, {repeated} repeated alerts, in {:?}",
         taken.0,
         begin.elapsed()
     );
+}
+
+/// Each of so many containers is reported. Returns the number of those that were reported more than once. A daemon may
+/// be killed between the delivery of an alert and its note of it.
+fn assert_reported(alerts: &Path, label: &str, containers: usize) -> usize {
+    let reports = || {
+        let mut reports = HashMap::<String, usize>::new();
+        for workload in reported(alerts).iter().map(|line| line["workload"].to_string()) {
+            if workload.contains(label) {
+                *reports.entry(workload).or_default() += 1;
+            }
+        }
+        reports
+    };
+    wait_for("a report of each unexpected call", TIMEOUT, || (reports().len() == containers).then_some(()));
+    reports().values().filter(|count| **count > 1).count()
 }
 
 /// Short-lived cgroups, and a container with an unexpected call. Every second container ends.

@@ -165,50 +165,57 @@ fn replace_by_directory(path: &Path) {
     fs::create_dir_all(path.join("of_another")).unwrap();
 }
 
-#[test]
-fn pins_that_others_removed_or_replaced_never_keep_a_daemon_from_counting() {
-    let (pins, parent) = (Pins::new(), TestCgroup::new("damaged"));
-    let mut guard = Guard::start("  []", &pins.flags());
-    let at = &pins;
-    let tables = || last(&at.path(), "tables_");
-    let pin = |name: &str| match name.split_once('/') {
+/// Pins that are removed, or replaced by a directory.
+const REMOVED: [&str; 11] = [
+    "dispatch",
+    "dispatch/link_sys_enter",
+    "dispatch/prog_sys_enter",
+    "dispatch/TO_RAW",
+    "dispatch/LEASE",
+    "tasks_1",
+    "tasks_1/TASK_STATE",
+    "tables_",
+    "tables_/COUNTERS",
+    "tables_/DESCRIPTION",
+    "tables_/CGROUP_EVENTS",
+];
+
+/// Other maps, programs and links, in the place of ours.
+const REPLACED: [(&str, &str); 11] = [
+    ("dispatch/TO_RAW", "dispatch/LEASE"),
+    ("dispatch/LEASE", "tables_/LOST"),
+    ("dispatch/TO_ENTER_BTF", "dispatch/TO_EXIT_BTF"),
+    ("dispatch/prog_sys_enter", "dispatch/prog_lease"),
+    ("dispatch/link_sys_enter", "dispatch/link_lease"),
+    ("dispatch/link_sys_enter", "dispatch/LEASE"),
+    ("tasks_1/TASK_STATE", "tables_/SLOTS"),
+    ("tables_/COUNTERS", "tables_/SERIES_KEYS"),
+    ("tables_/DESCRIPTION", "tables_/LOST"),
+    ("tables_/FIRST_CALLS", "dispatch/LEASE"),
+    ("tables_/SLOTS", "dispatch/prog_lease"),
+];
+
+/// Returns a pin by the beginnings of its path. Tables are those of the newest daemon.
+fn pin(at: &Pins, name: &str) -> PathBuf {
+    match name.split_once('/') {
         None => last(&at.path(), name),
-        Some(("tables_", name)) => tables().join(name),
+        Some(("tables_", name)) => last(&at.path(), "tables_").join(name),
         Some((directory, name)) => last(&at.path().join(directory), name),
-    };
-    let removed = [
-        "dispatch",
-        "dispatch/link_sys_enter",
-        "dispatch/prog_sys_enter",
-        "dispatch/TO_RAW",
-        "dispatch/LEASE",
-        "tasks_1",
-        "tasks_1/TASK_STATE",
-        "tables_",
-        "tables_/COUNTERS",
-        "tables_/DESCRIPTION",
-        "tables_/CGROUP_EVENTS",
-    ];
-    // Other maps, programs and links, in the place of ours.
-    let replaced = [
-        ("dispatch/TO_RAW", "dispatch/LEASE"),
-        ("dispatch/LEASE", "tables_/LOST"),
-        ("dispatch/TO_ENTER_BTF", "dispatch/TO_EXIT_BTF"),
-        ("dispatch/prog_sys_enter", "dispatch/prog_lease"),
-        ("dispatch/link_sys_enter", "dispatch/link_lease"),
-        ("dispatch/link_sys_enter", "dispatch/LEASE"),
-        ("tasks_1/TASK_STATE", "tables_/SLOTS"),
-        ("tables_/COUNTERS", "tables_/SERIES_KEYS"),
-        ("tables_/DESCRIPTION", "tables_/LOST"),
-        ("tables_/FIRST_CALLS", "dispatch/LEASE"),
-        ("tables_/SLOTS", "dispatch/prog_lease"),
-    ];
-    let mut damages: Vec<(String, Box<dyn Fn()>)> = Vec::new();
-    for name in removed {
+    }
+}
+
+/// Something that is done to pins, and its name.
+type Damage<'a> = (String, Box<dyn Fn() + 'a>);
+
+/// Each kind of pin, removed, or replaced by a directory or another object.
+fn damages(at: &Pins) -> Vec<Damage<'_>> {
+    let pin = |name: &str| pin(at, name);
+    let mut damages: Vec<Damage<'_>> = Vec::new();
+    for name in REMOVED {
         damages.push((format!("{name} removed"), Box::new(move || remove(&pin(name)))));
         damages.push((format!("a directory for {name}"), Box::new(move || replace_by_directory(&pin(name)))));
     }
-    for (name, other) in replaced {
+    for (name, other) in REPLACED {
         let replace = move || {
             let (path, other) = (pin(name), pin(other));
             fs::remove_file(&path).unwrap();
@@ -225,6 +232,14 @@ fn pins_that_others_removed_or_replaced_never_keep_a_daemon_from_counting() {
         };
         damages.push((format!("a map for {name}"), Box::new(replace)));
     }
+    damages
+}
+
+#[test]
+fn pins_that_others_removed_or_replaced_never_keep_a_daemon_from_counting() {
+    let (pins, parent) = (Pins::new(), TestCgroup::new("damaged"));
+    let mut guard = Guard::start("  []", &pins.flags());
+    let damages = damages(&pins);
     let damages = if is_short() { &damages[..4] } else { &damages[..] };
     for (number, (what, damage)) in damages.iter().enumerate() {
         call(&parent, 5);

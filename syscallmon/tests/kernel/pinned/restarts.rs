@@ -112,7 +112,7 @@ fn end(guard: &mut Guard, round: usize, memory: Option<&Memory>) {
             let (signal, mut is_sent) = ([libc::SIGTERM, libc::SIGKILL, libc::SIGSEGV, libc::SIGKILL][kind], false);
             let stat = format!("/proc/{}/stat", guard.daemon.pid());
             wait_for("the end", TIMEOUT, || {
-                // Rust handles the first SIGSEGV, and waits for the instruction to fail again. A second SIGTERM does not wait.
+                // Rust handles the first SIGSEGV, and waits for the instruction to fail again.
                 if signal == libc::SIGSEGV || !is_sent {
                     guard.daemon.signal(signal);
                     is_sent = true;
