@@ -1,6 +1,10 @@
 //! Times as Prometheus and JSON have them, and the clock of the kernel's events.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    fs,
+    sync::LazyLock,
+    time::{Duration, Instant, SystemTime},
+};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -19,11 +23,27 @@ pub fn unix_seconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> R
     serializer.serialize_f64(unix_time(*time))
 }
 
-/// `CLOCK_MONOTONIC`, the clock of the kernel's events.
+/// What the time namespace of this process adds to clocks (`time_namespaces(7)`, Linux 5.6).
+const OFFSETS: &str = "/proc/self/timens_offsets";
+
+/// The nanoseconds that the time namespace of this process adds to `CLOCK_MONOTONIC`.
+static OFFSET: LazyLock<i128> = LazyLock::new(|| offset(&fs::read_to_string(OFFSETS).unwrap_or_default()));
+
+/// `CLOCK_MONOTONIC` of the initial time namespace, the clock of the kernel's events.
 #[must_use]
 pub fn monotonic_now() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
+    let now = i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec);
+    Duration::from_nanos(u64::try_from(now - *OFFSET).unwrap_or_default())
+}
+
+/// Returns the offset of `CLOCK_MONOTONIC` in the text of [`OFFSETS`]; 0 if there is none.
+fn offset(text: &str) -> i128 {
+    let parse = |line: &str| {
+        let mut fields = line.strip_prefix("monotonic")?.split_whitespace().map(str::parse::<i128>);
+        Some(fields.next()?.ok()? * 1_000_000_000 + fields.next()?.ok()?)
+    };
+    text.lines().find_map(parse).unwrap_or_default()
 }
 
 /// One moment on two clocks: [`Instant`], which has no number, and `CLOCK_MONOTONIC`. So a moment can be stored for the
@@ -76,6 +96,14 @@ impl BootClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_offset_of_a_time_namespace_is_known() {
+        assert_eq!(offset("monotonic           0         0\nboottime            7         0\n"), 0);
+        assert_eq!(offset("boottime            7         0\nmonotonic      -86400 500000000\n"), -86_399_500_000_000);
+        assert_eq!(offset("monotonic  1\n"), 0);
+        assert_eq!(offset(""), 0);
+    }
 
     #[test]
     fn a_moment_is_the_same_after_a_restart() {

@@ -21,7 +21,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigFile, continuation::Continuation, output::print, stop::StopSignals};
+use super::{
+    ConfigFile,
+    continuation::{Continuation, lock_pins},
+    output::print,
+    stop::StopSignals,
+};
 use crate::{
     alert::Alerts,
     blocking::{self, FILE_TIMEOUT, START_TIMEOUT, Work},
@@ -123,9 +128,11 @@ impl Run {
         let listeners = if self.once { Vec::new() } else { bind(&config.listen_addresses)? };
         let limits = Limits::with_connections(config.max_connections);
         let server = server(config.web_config_file.clone(), limits)?;
+        // Until the end: the next daemon must not start before this one has saved its state.
+        let pins = if self.once { None } else { lock_pins(&config)? };
         // Before calls are counted, because a slow disk must not delay the first reading.
         let alerts = (!self.once).then(|| AlertStore::open(&config.state_directory, &config.procfs, &config.node));
-        let continuation = if self.once { None } else { Continuation::read(&config)? };
+        let continuation = if self.once { None } else { Continuation::read(&config, pins.clone())? };
         let attached = attach(&config, continuation)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -142,6 +149,7 @@ impl Run {
         });
         // All tasks have ended. A thread that still waits for a resolver or a disk ends with the process.
         runtime.shutdown_background();
+        drop(pins);
         outcome.map(|()| ExitCode::SUCCESS)
     }
 
@@ -350,7 +358,7 @@ pub(super) fn attach(config: &Config, continuation: Option<Continuation>) -> any
     detector.lacks_policies(!problems.is_empty());
     let resolver = WorkloadResolver::new(cache, config.rules.clone(), config.node.as_str().into());
     let tree = Tree::new(hierarchies.mounts());
-    let (model, lasting) = Continuation::begin(continuation, config.max_series, layout);
+    let (model, lasting) = Continuation::begin(continuation, &kernel, config.max_series, layout);
     Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, knows_container_init, lasting, first })
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub use self::{
     replay::{Controls, PlayError, Player, Replay, Speed},
-    sampler::{Beginning, Lasting, MAX_SNAPSHOT_AGE, SLOT_OFFSET, Sampler, SamplerEnd, SamplerThread, Tunables},
+    sampler::{Beginning, Known, Lasting, MAX_SNAPSHOT_AGE, SLOT_OFFSET, Sampler, SamplerEnd, SamplerThread, Tunables},
 };
 
 fn far_away() -> Instant {

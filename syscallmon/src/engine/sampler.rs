@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{alive::Alive, idle::serve_idle, record::Recorder};
 pub use self::{
-    handover::{Lasting, SLOT_OFFSET},
+    handover::{Known, Lasting, SLOT_OFFSET},
     thread::{SamplerEnd, SamplerThread},
 };
 use super::{
@@ -299,7 +299,7 @@ impl Sampler {
                     self.publisher.policies_were_read(problems);
                 }
                 Request::Configuration(problems) => self.publisher.configuration_was_read(problems),
-                Request::Saved(number, is_saved) => self.saved(number, is_saved),
+                Request::Saved(number, save) => self.saved(number, save),
             }
         }
         let snapshot = self.publisher.snapshot;

@@ -13,18 +13,48 @@ use aya_log::EbpfLogger;
 use zerocopy::IntoBytes;
 
 use super::{
-    Error, EventRings, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, TableCapacity, attachments::Attachments,
-    facts::Facts, fdinfo, globals::Globals, hooks::Hooks, log::KernelLog, pinned::Pins, probe::AttachPhase, program,
-    reclaim, remedies::privileges, sizes::Sizes, tables::Tables, wait_for_programs,
+    Error, EventRings, Kernel, NOT_PINNED, Options, POSSIBLE_CPUS, Probe, ProbeStatus, TableCapacity,
+    attachments::Attachments,
+    facts::Facts,
+    fdinfo,
+    globals::Globals,
+    hooks::Hooks,
+    log::KernelLog,
+    pinned::{BEGINS_ANEW, Pins},
+    probe::AttachPhase,
+    program, reclaim,
+    remedies::privileges,
+    sizes::Sizes,
+    tables::Tables,
+    wait_for_programs,
 };
 
-use crate::syscalls::{KernelTables, arguments::KernelRules};
+use crate::{
+    error_report::chain,
+    syscalls::{KernelTables, arguments::KernelRules},
+};
 
 /// The eBPF object that `build.rs` chose.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SYSCALLMON_BPF_OBJECT"));
 
-/// See [`Kernel::load`].
+/// See [`Kernel::load`]. What is pinned may be broken in any way, and must not keep a daemon from counting: it is
+/// removed, and if that does not help, the daemon counts without pins.
 pub(super) fn load(options: &Options, tables: &KernelTables) -> Result<(Kernel, EventRings), Error> {
+    let Some(pin) = &options.pin else { return attempt(options, tables) };
+    let error = match attempt(options, tables) {
+        Err(error) if !matches!(error, Error::Privileges { .. }) => error,
+        done => return done,
+    };
+    tracing::error!(error = chain(&error), "cannot use the pins: {BEGINS_ANEW}");
+    let error = match pin.directory.clear().and_then(|()| attempt(options, tables)) {
+        Ok(loaded) => return Ok(loaded),
+        Err(error) => error,
+    };
+    tracing::error!(error = chain(&error), "{NOT_PINNED}");
+    attempt(&Options { pin: None, ..options.clone() }, tables)
+}
+
+fn attempt(options: &Options, tables: &KernelTables) -> Result<(Kernel, EventRings), Error> {
     let (facts, loader) = Facts::find(options)?;
     let cpus = possible_cpus()?;
     let mut pins = options.pin.as_ref().map(Pins::open).transpose()?;

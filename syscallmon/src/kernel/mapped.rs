@@ -38,6 +38,17 @@ impl MappedArray {
         Self::part(map.fd(), 0, len)
     }
 
+    /// Maps a word of a map that the kernel lets nobody write.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to map it.
+    pub(super) fn read_only(map: &MapData, start: usize) -> io::Result<Self> {
+        let options = MmapOptions::new().offset(start as u64).len(size_of::<u64>()).clone();
+        let memory = options.map_raw_read_only(map.fd().as_fd().as_raw_fd())?;
+        Ok(Self { memory: Arc::new(memory) })
+    }
+
     fn part(map: impl AsFd, start: usize, len: usize) -> io::Result<Self> {
         let memory = MmapOptions::new().offset(start as u64).len(len).map_raw(map.as_fd().as_raw_fd())?;
         Ok(Self { memory: Arc::new(memory) })

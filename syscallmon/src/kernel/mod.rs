@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     btf::BtfError,
     events::{CgroupChange, FirstCallEvent},
-    pinned::{PinOptions, PreviousTables, check_pins, make_pin_directory, unpin},
+    pinned::{PinDirectory, PinGap, PinOptions, PreviousTables, check_pins, make_pin_directory, unpin},
     probe::{PROBES, Probe, ProbeRow, ProbeStatus, SysEnter},
     streams::{EventRings, EventStreams, Ring},
 };
@@ -76,6 +76,9 @@ use tables::Tables;
 
 /// What is missing if classes of arguments are not counted.
 pub const NUMBERS_ONLY: &str = "policies judge calls by number only, because arguments are not counted";
+
+/// What follows when nothing can be pinned.
+pub const NOT_PINNED: &str = "pinned mode is off: calls before this daemon and after it are not counted";
 
 /// The possible CPUs of the running kernel, wherever its BTF is read from.
 const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";

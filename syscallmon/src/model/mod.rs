@@ -212,7 +212,8 @@ impl Model {
 
     /// Notes that a cgroup was born. All of its calls will be counted.
     pub fn born(&mut self, cgroup_id: u64, now: Instant) {
-        Arc::make_mut(&mut self.births).insert(cgroup_id, now);
+        // The next daemon reads the events of its birth again.
+        Arc::make_mut(&mut self.births).entry(cgroup_id).or_insert(now);
     }
 
     /// Whether all calls that a cgroup ever made are counted for its current workload.

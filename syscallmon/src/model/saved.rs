@@ -13,9 +13,9 @@ use std::{
 };
 
 pub use self::records::{BirthsRecord, ModelReader, ModelRecord, RecordError, SlotRecord, WorkloadRecord};
-use super::{Model, ModelView, SeriesLayout, SlotBaseline, Totals};
+use super::{Delta, Model, ModelView, SeriesLayout, SlotBaseline, Totals};
 use crate::{
-    snapshot::Counts,
+    snapshot::{Counts, SlotCounts},
     workload::{ResolvedWorkload, Workload},
 };
 
@@ -130,6 +130,15 @@ impl Model {
         }
     }
 
+    /// Returns slots that belong to another cgroup than their baselines.
+    #[must_use]
+    pub fn reused(&self, slots: &[SlotCounts]) -> Vec<u32> {
+        let is_reused = |slot: &&SlotCounts| {
+            self.slots.get(&slot.slot).is_some_and(|baseline| baseline.cgroup_id != slot.cgroup_id)
+        };
+        slots.iter().filter(is_reused).map(|slot| slot.slot).collect()
+    }
+
     /// Hands all slots over: all are slots of previous tables.
     pub fn hand_over_all(&mut self, now: Instant) {
         let slots: Vec<u32> = self.slots.keys().copied().collect();
@@ -139,6 +148,15 @@ impl Model {
     /// Forgets births: calls were not counted for some time, so not all calls of any cgroup are known.
     pub fn forget_all_births(&mut self) {
         self.births = Arc::default();
+    }
+
+    /// Folds ended workloads with half of their series into [`Workload::Gone`], to make the saved state smaller.
+    /// Returns the calls of those that still waited for their names.
+    pub fn fold_half(&mut self) -> Vec<Delta> {
+        let gone = self.view.workloads.iter().filter(|(_, totals)| totals.is_gone());
+        let (series, mut deltas) = (gone.map(|(_, totals)| totals.counts.series()).sum::<usize>(), Vec::new());
+        self.fold_oldest(series / 2, &mut deltas);
+        deltas
     }
 
     /// Begins with new tables of the kernel, whose remainder begins at 0. Slots remain, because they have other

@@ -28,6 +28,7 @@ use crate::{
     alert::{AlertStoreStatus, Alerts},
     blocking::{self, FILE_TIMEOUT, START_TIMEOUT, Work},
     detect::LastingDetection,
+    error_report::chain,
     view::{LastingState, Requester},
 };
 
@@ -205,7 +206,7 @@ impl Disk {
                 Some(earlier)
             }
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
+                let error = chain(&error);
                 tracing::error!(file = %path.display(), error, "cannot use this file: earlier violations and alerts are forgotten, and the file will be replaced");
                 None
             }
@@ -247,7 +248,7 @@ impl Disk {
     fn report<T>(&mut self, result: &Result<T, StoreError>) {
         match result {
             Err(error) if !self.has_problem => {
-                let error = error as &dyn std::error::Error;
+                let error = chain(error);
                 tracing::warn!(error, "cannot store alerts: a restart forgets which were sent and which wait");
             }
             Ok(_) if self.has_problem => tracing::info!("alerts are stored again"),

@@ -37,6 +37,7 @@ pub use self::{
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     detect::{Baseline, BaselineChange, BaselineError, BaselineKey, Baselines},
+    error_report::chain,
     files::FileStamp,
     syscalls::CallTable,
     view::Requester,
@@ -189,7 +190,7 @@ impl Disk {
         });
         match &result {
             Err(error) if !self.has_problem => {
-                let error = error as &dyn std::error::Error;
+                let error = chain(error);
                 tracing::error!(error, "cannot store baselines; they are kept in memory and written later");
             }
             Ok(()) if self.has_problem => tracing::info!("baselines are stored again"),
@@ -258,7 +259,7 @@ impl Disk {
                 Some(key)
             }
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
+                let error = chain(&error);
                 tracing::error!(file = %path.display(), error, "cannot use this baseline file: correct or remove it");
                 None
             }

@@ -28,16 +28,18 @@ const FILE: &str = "state.jsonl";
 #[derive(Debug, PartialEq)]
 struct Edition {
     generation: u64,
-    absorbed: Vec<u64>,
+    first_calls_from: u64,
+    absorbed: Vec<(u64, u64)>,
     freed: Vec<(u32, u64)>,
     model: ModelEdition,
 }
 
 impl From<&SavedTotals> for Edition {
-    fn from(SavedTotals { generation, absorbed, freed, model }: &SavedTotals) -> Self {
+    fn from(SavedTotals { generation, first_calls_from, absorbed, freed, model }: &SavedTotals) -> Self {
         // The counts of a freed slot are final.
         let freed = freed.iter().map(|freed| (freed.slot, freed.cgroup_id)).collect();
-        Self { generation: *generation, absorbed: absorbed.clone(), freed, model: model.edition() }
+        let (generation, first_calls_from) = (*generation, *first_calls_from);
+        Self { generation, first_calls_from, absorbed: absorbed.clone(), freed, model: model.edition() }
     }
 }
 
@@ -60,6 +62,14 @@ pub enum TotalsError {
     Boot,
 }
 
+impl TotalsError {
+    /// Whether fewer totals would fit.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Write { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge)
+    }
+}
+
 /// The file of totals. Only a thread of [`crate::blocking`] may use it, because every method may hang.
 #[derive(Debug)]
 pub struct TotalsFile {
@@ -74,6 +84,12 @@ impl TotalsFile {
     #[must_use]
     pub fn new(state_directory: &Path, procfs: &Path) -> Self {
         Self { directory: Directory::new(state_directory.join(DIRECTORY)), boot: file::boot_id(procfs), written: None }
+    }
+
+    /// Whether an earlier daemon left a file.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.directory.file(FILE).symlink_metadata().is_ok()
     }
 
     /// Locks the directory, and returns what an earlier daemon of this boot left; `None` if there is no file.

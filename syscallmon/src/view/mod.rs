@@ -23,7 +23,7 @@ pub use self::{
     first_calls::{FirstCalls, RecordedFirstCall},
     rates::{RATE_STEP, Rate, RateHistory, RatesView, Sums},
     requests::{LastingState, Requester},
-    totals::{NewestTotals, SavedTotals, TotalsSender},
+    totals::{NewestTotals, SavedTotals, TotalsSave, TotalsSender},
 };
 use crate::{
     alert::AlertStatus,

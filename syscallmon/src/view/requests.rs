@@ -12,6 +12,7 @@ use tokio::{
     time::Instant,
 };
 
+use super::TotalsSave;
 use crate::{
     alert::{Alerts, LastingDelivery},
     detect::{Baselines, Detector, LastingDetection, Policies},
@@ -35,7 +36,7 @@ pub(crate) enum Request {
     /// Note that the configuration was read again with this many problems.
     Configuration(usize),
     /// Note that the totals with this number were written, or could not be.
-    Saved(u64, bool),
+    Saved(u64, TotalsSave),
 }
 
 /// What outlasts the daemon: violations, incidents, and their delivery.
@@ -115,9 +116,9 @@ impl Requester {
     }
 
     /// Notes that the totals with this number were written, or could not be.
-    pub async fn saved(&self, number: u64, is_saved: bool) {
+    pub async fn saved(&self, number: u64, save: TotalsSave) {
         // An error means that nothing is freed any more.
-        let _ = self.0.send(Request::Saved(number, is_saved)).await;
+        let _ = self.0.send(Request::Saved(number, save)).await;
     }
 
     /// Applies policies, if any, and the number of problems that were found when they were read.

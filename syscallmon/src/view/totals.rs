@@ -11,8 +11,11 @@ use crate::{model::SavedModel, snapshot::SlotCounts};
 pub struct SavedTotals {
     /// The generation of the kernel's tables that the slots of `model` belong to.
     pub generation: u64,
-    /// Earlier generations. The totals contain all of their counts.
-    pub absorbed: Vec<u64>,
+    /// The position in the first calls of `generation` from which the next daemon reads: all earlier ones are reported.
+    pub first_calls_from: u64,
+    /// Earlier generations, with the positions from which the next daemon reads their first calls. The totals contain
+    /// all of their counts.
+    pub absorbed: Vec<(u64, u64)>,
     /// Slots of `generation` that the totals contain completely, with their last counts. The kernel may not have given
     /// them back yet.
     pub freed: Vec<SlotCounts>,
@@ -25,3 +28,14 @@ pub type NewestTotals = Option<(u64, Arc<SavedTotals>)>;
 
 /// Receives the totals after each snapshot.
 pub type TotalsSender = watch::Sender<NewestTotals>;
+
+/// What became of totals that were to be saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TotalsSave {
+    /// The file has them.
+    Done,
+    /// They are too large for a file.
+    TooLarge,
+    /// The disk has a problem.
+    Failed,
+}

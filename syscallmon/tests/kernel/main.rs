@@ -30,7 +30,6 @@ mod lifecycle;
 mod names;
 mod nesting;
 mod pinned;
-mod pinned_daemon;
 mod policies;
 mod policy_command;
 mod privileges;

@@ -66,8 +66,8 @@ impl Scenario {
             return Step::Lock;
         }
         lock_directory(world, daemon);
-        if let File::Whole(Saved { generation, absorbed, freed, model }) = world.file {
-            (daemon.generation, daemon.absorbed, daemon.freed, daemon.model) = (generation, absorbed, freed, model);
+        if let File::Whole(Saved { generation, freed, model }) = world.file {
+            (daemon.generation, daemon.freed, daemon.model) = (generation, freed, model);
         }
         Step::Lock
     }
@@ -105,12 +105,12 @@ impl Scenario {
     }
 
     fn take_over(&self, world: &mut World, daemon: &mut Daemon) -> Step {
-        let Daemon { generation, absorbed, freed, previous, has_gap, .. } = *daemon;
+        let Daemon { generation, freed, previous, has_gap, .. } = *daemon;
         let forgets = has_gap && self.reports_gap;
         let model = &mut daemon.model;
         model.is_whole &= !forgets;
         for id in previous.iter() {
-            if absorbed.has(id) && self.knows_absorbed {
+            if id < generation && self.skips_earlier {
                 continue;
             }
             let table = &mut world.tables[id];
@@ -131,7 +131,7 @@ impl Scenario {
         }
         // `Model::hand_over_all` and `Model::begin_again`.
         (model.slot, model.remainder) = (None, [0; PROBES]);
-        (daemon.generation, daemon.absorbed, daemon.freed) = Default::default();
+        (daemon.generation, daemon.freed) = Default::default();
         daemon.first_with_gap = forgets.then_some(1);
         if self.saves_before_removal {
             Step::Running

@@ -64,10 +64,8 @@ pub(crate) struct Scenario {
     frees_after_save: bool,
     /// `Sampler::saved` frees only slots that are in the saved state.
     compares_numbers: bool,
-    /// `Sampler::take_over` skips absorbed tables.
-    knows_absorbed: bool,
-    /// Tables that cannot be removed stay absorbed.
-    keeps_absorbed: bool,
+    /// `Sampler::take_over` skips tables of earlier generations than the file's, also if they could not be removed.
+    skips_earlier: bool,
     /// `Sampler::take_over_tables` skips freed slots.
     knows_freed: bool,
     /// `Tables::free` clears the owner of a slot before its series.
@@ -108,8 +106,7 @@ const PROTECTED: Scenario = Scenario {
     saves_before_removal: true,
     frees_after_save: true,
     compares_numbers: true,
-    knows_absorbed: true,
-    keeps_absorbed: true,
+    skips_earlier: true,
     knows_freed: true,
     clears_holder_first: true,
     knows_generation: true,

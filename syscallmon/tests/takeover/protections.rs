@@ -51,14 +51,8 @@ fn without_numbers_of_states_a_slot_is_freed_too_early() {
 }
 
 #[test]
-fn without_absorbed_tables_calls_count_twice() {
-    breaks("no absorbed", Scenario { knows_absorbed: false, ..PROTECTED }, &[TWICE]);
-}
-
-#[test]
-fn tables_that_are_not_removed_count_twice_unless_they_stay_absorbed() {
-    let scenario = Scenario { keeps_absorbed: false, left: Left { refusals: 1, ..LEFT }, ..PROTECTED };
-    breaks("not absorbed any longer", scenario, &[TWICE]);
+fn without_the_order_of_generations_calls_count_twice() {
+    breaks("earlier tables", Scenario { skips_earlier: false, ..PROTECTED }, &[TWICE]);
 }
 
 #[test]

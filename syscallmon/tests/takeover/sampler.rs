@@ -65,12 +65,8 @@ impl Scenario {
     /// `Sampler::save`: hands the state over to the saver, which takes the newest one.
     fn save(daemon: &mut Daemon) {
         daemon.number += 1;
-        let saved = Saved {
-            generation: daemon.id,
-            absorbed: daemon.previous.with(daemon.absorbed),
-            freed: daemon.retired.map(|(_, retired)| retired),
-            model: daemon.model,
-        };
+        let saved =
+            Saved { generation: daemon.id, freed: daemon.retired.map(|(_, retired)| retired), model: daemon.model };
         daemon.newest = Some((daemon.number, saved));
     }
 
@@ -130,9 +126,6 @@ impl Scenario {
         world.left.refusals -= 1;
         if let Some(id) = left.iter().next() {
             left.remove(id);
-            if self.keeps_absorbed {
-                daemon.absorbed.put(id);
-            }
         }
         daemon.at = self.after_removal(left, frees);
     }

@@ -51,10 +51,6 @@ impl Ids {
         self.0 &= !(1 << id);
     }
 
-    pub(crate) fn with(self, others: Self) -> Self {
-        Self(self.0 | others.0)
-    }
-
     /// The oldest first.
     pub(crate) fn iter(self) -> impl Iterator<Item = Id> {
         (1..TABLES).filter(move |&id| self.has(id))
@@ -195,7 +191,6 @@ pub(crate) enum File {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Saved {
     pub(crate) generation: Id,
-    pub(crate) absorbed: Ids,
     pub(crate) freed: Option<Retired>,
     pub(crate) model: Model,
 }
@@ -232,8 +227,6 @@ pub(crate) struct Daemon {
     pub(crate) model: Model,
     /// `Lasting`: of the state that was read.
     pub(crate) generation: Id,
-    /// As above; later, tables that could not be removed.
-    pub(crate) absorbed: Ids,
     pub(crate) freed: Option<Retired>,
     /// Tables of the daemons before, until they are removed.
     pub(crate) previous: Ids,

@@ -4,7 +4,7 @@ mod load;
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -30,6 +30,14 @@ pub struct Args {
     #[arg(long)]
     beside_load: bool,
 
+    /// Restart and kill daemons hundreds of times in tests of pinned mode, in about an hour
+    #[arg(long)]
+    long: bool,
+
+    /// A daemon of another build, to and from which tests of pinned mode upgrade
+    #[arg(long, value_name = "FILE")]
+    other_binary: Option<PathBuf>,
+
     /// How many times to run the suite
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     times: u32,
@@ -54,8 +62,11 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     } else {
         None
     };
+    let long = args.long.then(|| ("SYSCALLMON_TEST_LONG", OsStr::new("1")));
+    let other = args.other_binary.as_ref().map(|binary| ("SYSCALLMON_TEST_OTHER_BINARY", binary.as_os_str()));
+    let variables: Vec<_> = long.into_iter().chain(other).collect();
     for _ in 0..args.times {
-        suite(root, args.bpf_object.as_deref(), &args.filter)?;
+        run_suite(root, args.bpf_object.as_deref(), &variables, &args.filter)?;
     }
     drop(load);
     Ok(())
@@ -74,6 +85,10 @@ fn compile(root: &Path) -> Result<()> {
 ///
 /// As for [`run`].
 pub fn suite(root: &Path, bpf_object: Option<&Path>, filter: &[OsString]) -> Result<()> {
+    run_suite(root, bpf_object, &[], filter)
+}
+
+fn run_suite(root: &Path, bpf_object: Option<&Path>, variables: &[(&str, &OsStr)], filter: &[OsString]) -> Result<()> {
     if !apt::is_root()? {
         bail!(
             "the tests load eBPF programs and make cgroups: run them as root (sudo -E env \"PATH=$PATH\" cargo xtask test)"
@@ -85,7 +100,12 @@ pub fn suite(root: &Path, bpf_object: Option<&Path>, filter: &[OsString]) -> Res
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths(std::iter::once(tools).chain(env::split_paths(&path))).context("PATH is odd")?;
     let mut command = Command::new(workspace::cargo());
-    command.current_dir(root).env("PATH", path).args(["test", "--locked", "--no-fail-fast", "--"]);
+    command.current_dir(root).env("PATH", path).envs(variables.iter().copied()).args([
+        "test",
+        "--locked",
+        "--no-fail-fast",
+        "--",
+    ]);
     // Runs two tests at a time: a waiting test does not delay the others, and short-lived cgroups still get CPU time.
     command.arg("--test-threads=2").args(filter);
     if let Some(object) = bpf_object {

@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use super::child::{WAITS_IN, Waiting};
 use crate::{
     clock::monotonic_now,
+    error_report::chain,
     kernel::{CgroupChange, EventRings, FirstCallEvent, Kernel, Options, Root},
     profile::RecordedCall,
     snapshot::{ArgumentKey, Counts, DeniedKey, ErrorKey, Losses},
@@ -235,7 +236,7 @@ impl Counter {
         let retired = if dead.is_empty() { Ok(Vec::new()) } else { self.kernel.retire(&dead) };
         let snapshot = self.kernel.snapshot();
         if let Err(error) = retired.and_then(|retired| self.kernel.free(&retired)) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot free slots of dead cgroups");
+            tracing::warn!(error = chain(&error), "cannot free slots of dead cgroups");
         }
         let slot = snapshot.slots.into_iter().find(|slot| slot.cgroup_id == self.cgroup);
         Reading { counts: slot.map(|slot| slot.counts).unwrap_or_default(), losses: snapshot.losses }

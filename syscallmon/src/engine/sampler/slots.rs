@@ -1,12 +1,13 @@
 //! Reclaims slots, and informs the kernel side about attribution roots.
 
 use super::Sampler;
+use crate::error_report::chain;
 
 impl Sampler {
     /// Frees retired slots. In pinned mode, only after the totals with their counts are saved.
     pub(super) fn free(&mut self, retired: &[u32]) {
         if let Err(error) = self.kernel.free(retired) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of cgroups; retrying");
+            tracing::error!(error = chain(&error), "cannot free slots of cgroups; retrying");
         }
     }
 
@@ -17,7 +18,7 @@ impl Sampler {
             return;
         }
         if let Err(error) = self.kernel.set_roots(&changes) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot mark containers in the kernel; retrying");
+            tracing::error!(error = chain(&error), "cannot mark containers in the kernel; retrying");
         }
     }
 
@@ -37,7 +38,7 @@ impl Sampler {
             }
             Err(error) => {
                 // They stay dead in the tree, and the next sample retries.
-                tracing::error!(error = &error as &dyn std::error::Error, "cannot retire slots of dead cgroups");
+                tracing::error!(error = chain(&error), "cannot retire slots of dead cgroups");
                 (Vec::new(), Vec::new())
             }
         }

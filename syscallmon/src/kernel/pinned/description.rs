@@ -11,6 +11,9 @@ pub(super) const DESCRIPTION: &str = "DESCRIPTION";
 /// Version of the layout of the tables. It changes when an older daemon would misread newer tables, or the reverse.
 const VERSION: u32 = 1;
 
+/// More CPUs than any kernel has. With more, sizes in bytes could overflow.
+const MAX_CPUS: usize = 1 << 16;
+
 /// The description of pinned tables.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Description {
@@ -53,6 +56,9 @@ impl Description {
         let Self { cpus, slots, series, histograms, .. } = description;
         if cpus == 0 || slots == 0 || series == 0 || histograms == 0 {
             return Err("the description of the tables has a size of 0".to_owned());
+        }
+        if cpus > MAX_CPUS {
+            return Err(format!("the description of the tables has {cpus} CPUs"));
         }
         Ok(description)
     }
@@ -108,6 +114,8 @@ mod tests {
         assert_eq!(error, "the tables have layout 2; this syscallmon reads layout 1");
         let none = newer.replace("\"version\":2", "\"version\":1").replace("\"cpus\":2", "\"cpus\":0");
         assert!(Description::parse(none.as_bytes()).unwrap_err().contains("size of 0"));
+        let many = none.replace("\"cpus\":0", "\"cpus\":2000000000000000000");
+        assert!(Description::parse(many.as_bytes()).unwrap_err().contains("2000000000000000000 CPUs"));
     }
 
     #[test]

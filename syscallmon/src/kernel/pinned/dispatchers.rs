@@ -10,7 +10,7 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{MapData, ProgramArray},
+    maps::{MapData, MapType, ProgramArray},
     programs::{
         BtfTracePoint, RawTracePoint, TracePoint,
         links::{FdLink, PinnedLink},
@@ -31,8 +31,8 @@ use super::{
         remedies::privileges,
     },
     description::{DESCRIPTION, Description},
-    directory::{self, DISPATCH, Directory},
-    program as pinned_program,
+    directory::{self, DISPATCH, PinDirectory, Shape},
+    program::{self as pinned_program, Identity},
 };
 use crate::clock::monotonic_now;
 
@@ -49,6 +49,13 @@ const TO_EXIT_BTF: Array = ("TO_EXIT_BTF", 1);
 /// Maps that all daemons use.
 const SHARED: [Array; 5] = [TO_RAW, TO_CLASSIC, TO_ENTER_BTF, TO_EXIT_BTF, (LEASE, 1)];
 const LEASE: &str = "LEASE";
+
+/// Returns the shape of one of these maps.
+fn shape((name, entries): Array) -> Shape {
+    let (kind, value) =
+        if name == LEASE { (MapType::Array, size_of::<Lease>()) } else { (MapType::ProgramArray, size_of::<u32>()) };
+    Shape { kind, key: 4, value: u32::try_from(value).unwrap_or_default(), entries }
+}
 
 /// The program that ends the lease, and its tracepoint.
 const LEASE_PROGRAM: &str = "lease";
@@ -81,6 +88,9 @@ const DISPATCHERS: [(&str, Array, u32); 19] = [
     ("cgroup_rmdir_tp", TO_CLASSIC, DISPATCH_CGROUP_RMDIR),
 ];
 
+/// The probe without which no call is counted.
+const SYS_ENTER: &str = "sys_enter";
+
 /// Returns the name of a dispatcher without its implementation.
 fn probe(name: &str) -> &str {
     ["_btf", "_raw", "_tp"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
@@ -93,6 +103,17 @@ pub(super) fn is_ours(name: &str) -> bool {
         || name.strip_prefix(LINK).or_else(|| name.strip_prefix(PROGRAM)).is_some_and(is_program)
 }
 
+/// Why calls are missing in what a daemon takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinGap {
+    /// Programs had stopped at the end of their lease.
+    Lease,
+    /// No program of ours was attached to `sys_enter`.
+    Detached,
+    /// A daemon found calls missing, and ended before it saved totals.
+    Unsaved,
+}
+
 /// The dispatchers, and the arrays of programs.
 pub(in crate::kernel) struct Dispatchers {
     /// This daemon's copy of the object. It uses the pinned maps.
@@ -100,19 +121,27 @@ pub(in crate::kernel) struct Dispatchers {
     path: PathBuf,
     lease: MappedArray,
     length: Duration,
-    /// Whether the lease had ended.
-    pub(super) was_over: bool,
-    /// Dispatchers that this daemon uses, with descriptors, because later it has no privileges to open them.
-    used: Vec<(&'static str, Option<OwnedFd>)>,
+    /// Why calls are missing, if any are.
+    pub(super) gap: Option<PinGap>,
+    used: Vec<Used>,
+}
+
+/// A dispatcher that this daemon uses.
+struct Used {
+    name: &'static str,
+    /// The attached program. Later, the daemon has no privileges to open it.
+    program: Option<OwnedFd>,
+    /// Keeps it attached until the daemon ends, also without its pin.
+    _link: FdLink,
 }
 
 impl Dispatchers {
     /// Loads the object with the pinned maps, and renews the lease.
-    pub(super) fn open(directory: &Directory, length: Duration) -> Result<Self, Error> {
+    pub(super) fn open(directory: &PinDirectory, length: Duration) -> Result<Self, Error> {
         let path = directory.make(DISPATCH)?;
-        for (name, entries) in SHARED {
-            if !directory::fits(&path.join(name), Some(entries)) {
-                directory::remove(&path.join(name))?;
+        for array in SHARED {
+            if !directory::fits(&path.join(array.0), Some(shape(array)))? {
+                directory::replace(&path.join(array.0))?;
             }
         }
         let mut loader = EbpfLoader::new();
@@ -122,17 +151,28 @@ impl Dispatchers {
         let ebpf =
             loader.load(OBJECT).map_err(|error| privileges(&error, "making a map").unwrap_or(Error::Load(error)))?;
         let lease = mapped(&ebpf, LEASE, size_of::<Lease>())?;
-        let mut dispatchers = Self { ebpf, path, lease, length, was_over: false, used: Vec::new() };
+        let mut dispatchers = Self { ebpf, path, lease, length, gap: None, used: Vec::new() };
+        let is_attached =
+            DISPATCHERS.iter().any(|(name, _, _)| probe(name) == SYS_ENTER && dispatchers.is_linked(name));
         // Before the program that ends it is attached.
-        dispatchers.was_over = dispatchers.renew_lease(directory, length);
+        let was_over = dispatchers.renew_lease(directory, length);
+        dispatchers.gap = match (is_attached, was_over) {
+            (false, _) => Some(PinGap::Detached),
+            (true, true) => Some(PinGap::Lease),
+            (true, false) => directory.has_gap().then_some(PinGap::Unsaved),
+        };
+        if dispatchers.gap.is_some() {
+            directory.mark_gap()?;
+        }
         program::<RawTracePoint>(&mut dispatchers.ebpf, LEASE_PROGRAM)?.load()?;
-        dispatchers.place(LEASE_PROGRAM, Place::Raw(LEASE_TRACEPOINT))?;
+        let link = dispatchers.place(LEASE_PROGRAM, Place::Raw(LEASE_TRACEPOINT))?;
+        dispatchers.used.push(Used { name: LEASE_PROGRAM, program: None, _link: link });
         Ok(dispatchers)
     }
 
     /// Lets the programs run for the time of a lease from now on, or longer if the next renewal may come later. Returns
     /// whether the lease had ended, and marks the gap first: a crash does not hide it.
-    pub(super) fn renew_lease(&self, directory: &Directory, at_least: Duration) -> bool {
+    pub(super) fn renew_lease(&self, directory: &PinDirectory, at_least: Duration) -> bool {
         let until = monotonic_now().saturating_add(self.length.max(at_least)).as_nanos();
         self.lease.u64(0).store(u64::try_from(until).unwrap_or(u64::MAX), Relaxed);
         // A program that read the time before may still end the lease. The next renewal sees that.
@@ -152,7 +192,7 @@ impl Dispatchers {
         let &(_, (array, _), index) =
             DISPATCHERS.iter().find(|(known, _, _)| *known == name).ok_or(Error::Object { name })?;
         self.load(name, place)?;
-        if !self.is_placed(name)? {
+        if self.placed(name)?.is_none() {
             // Another implementation of the same probe would count each call twice.
             let others = DISPATCHERS.iter().filter(|(other, _, _)| *other != name && probe(other) == probe(name));
             others.into_iter().try_for_each(|(other, _, _)| self.unplace(other))?;
@@ -160,20 +200,27 @@ impl Dispatchers {
         let program = ebpf.program(name).ok_or(Error::Object { name })?.fd()?;
         let map = self.ebpf.map_mut(array).ok_or(Error::Object { name: array })?;
         ProgramArray::try_from(map)?.set(index, program, 0)?;
-        self.place(name, place)?;
-        self.used.push((name, pinned_program::open(&self.pin(PROGRAM, name)).ok()));
+        let link = self.place(name, place)?;
+        self.used.push(Used { name, program: pinned_program::open(&self.pin(PROGRAM, name)).ok(), _link: link });
         Ok(())
     }
 
     /// Detaches the dispatchers that this daemon does not use: others use them with other options.
     pub(in crate::kernel) fn remove_unused(&self) -> Result<(), Error> {
-        let unused = DISPATCHERS.iter().filter(|(name, _, _)| !self.used.iter().any(|(used, _)| used == name));
+        let unused = DISPATCHERS.iter().filter(|(name, _, _)| !self.used.iter().any(|used| used.name == *name));
         unused.into_iter().try_for_each(|(name, _, _)| self.unplace(name))
     }
 
     /// Returns a dispatcher, whose skipped runs the kernel counts.
     pub(in crate::kernel) fn descriptor(&self, name: &str) -> Option<BorrowedFd<'_>> {
-        self.used.iter().find(|(used, _)| *used == name)?.1.as_ref().map(AsFd::as_fd)
+        self.used.iter().find(|used| used.name == name)?.program.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Returns a pin of this daemon that others have removed.
+    pub(super) fn missing(&self) -> Option<PathBuf> {
+        let pins = self.used.iter().flat_map(|used| [LINK, PROGRAM].map(|kind| self.pin(kind, used.name)));
+        let maps = SHARED.iter().map(|(name, _)| self.path.join(name));
+        pins.chain(maps).find(|pin| pin.symlink_metadata().is_err())
     }
 
     fn load(&mut self, name: &'static str, place: Place) -> Result<(), Error> {
@@ -190,9 +237,9 @@ impl Dispatchers {
     }
 
     /// Keeps the pinned dispatcher if it is the same as this daemon's, and otherwise attaches and pins this daemon's.
-    fn place(&mut self, name: &'static str, place: Place) -> Result<(), Error> {
-        if self.is_placed(name)? {
-            return Ok(());
+    fn place(&mut self, name: &'static str, place: Place) -> Result<FdLink, Error> {
+        if let Some(link) = self.placed(name)? {
+            return Ok(link);
         }
         self.unplace(name)?;
         let link = self.link(name, place)?;
@@ -200,19 +247,27 @@ impl Dispatchers {
         let program = self.ebpf.program_mut(name).ok_or(Error::Object { name })?;
         let error = |path: &Path, error| Error::Pin { path: path.to_owned(), source: io::Error::other(error) };
         program.pin(&program_pin).map_err(|problem| error(&program_pin, problem))?;
-        link.pin(&link_pin).map(drop).map_err(|problem| error(&link_pin, problem))
+        link.pin(&link_pin).map(FdLink::from).map_err(|problem| error(&link_pin, problem))
     }
 
-    /// Whether a pinned dispatcher has the same instructions and maps as this daemon's.
-    fn is_placed(&self, name: &'static str) -> Result<bool, Error> {
-        if PinnedLink::from_pin(self.pin(LINK, name)).is_err() {
-            return Ok(false);
-        }
-        let pinned = pinned_program::open(&self.pin(PROGRAM, name));
-        let Ok(pinned) = pinned.and_then(|pinned| pinned_program::identity(pinned.as_fd())) else { return Ok(false) };
+    /// Returns the link of a pinned dispatcher with the same instructions and maps as this daemon's.
+    fn placed(&self, name: &'static str) -> Result<Option<FdLink>, Error> {
+        let Some((link, pinned)) = self.linked(name) else { return Ok(None) };
         let own = self.ebpf.program(name).ok_or(Error::Object { name })?.fd()?;
         let error = |source| Error::Pin { path: self.pin(PROGRAM, name), source };
-        Ok(pinned == pinned_program::identity(own.as_fd()).map_err(error)?)
+        Ok(pinned.is_like(&pinned_program::identity(own.as_fd()).map_err(error)?).then_some(link))
+    }
+
+    /// Returns the pinned link of a name and the pinned program, if the link belongs to the program.
+    fn linked(&self, name: &str) -> Option<(FdLink, Identity)> {
+        let link = FdLink::from(PinnedLink::from_pin(self.pin(LINK, name)).ok()?);
+        let program = pinned_program::open(&self.pin(PROGRAM, name)).ok()?;
+        let program = pinned_program::identity(program.as_fd()).ok()?;
+        (link.info().ok()?.program_id() == program.id).then_some((link, program))
+    }
+
+    fn is_linked(&self, name: &str) -> bool {
+        self.linked(name).is_some()
     }
 
     fn unplace(&self, name: &str) -> Result<(), Error> {
@@ -220,8 +275,8 @@ impl Dispatchers {
         if link_pin.exists() {
             tracing::warn!(dispatcher = name, "another dispatcher was pinned, and is removed");
         }
-        directory::remove(&link_pin)?;
-        directory::remove(&program_pin)
+        directory::replace(&link_pin)?;
+        directory::replace(&program_pin)
     }
 
     fn link(&mut self, name: &'static str, place: Place) -> Result<FdLink, Error> {

@@ -10,7 +10,9 @@
 //!   ([`PreviousTables`]) once, and removes them after the totals with their counts are saved.
 //! - `gap/`: the [lease](syscallmon_common::Lease) had ended, so calls are missing, and no saved totals say so yet.
 //!
-//! Only these names are ever made or removed. A directory without a description is half-written, and is removed.
+//! Only these names are ever made or removed. A directory without a description is half-written: its tables are
+//! removed. The directory itself stays until a daemon has saved its totals. So it marks a start that failed, and a
+//! daemon that finds [`MAX_STARTS`] of them removes everything and begins anew.
 
 mod description;
 mod directory;
@@ -18,27 +20,38 @@ mod dispatchers;
 mod previous;
 mod program;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Acquire},
+    time::Duration,
+};
 
-use aya::{Ebpf, EbpfLoader};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Map, MapType},
+};
+use syscallmon_common::{ContainerInit, TASK_STATES_PER_ROW};
 
 pub(super) use self::dispatchers::Dispatchers;
 use self::{
-    description::Description,
-    directory::{Directory, TABLES, TASK_TABLES, TASKS},
+    description::{DESCRIPTION, Description},
+    directory::{Shape, TASK_TABLES, TASKS},
 };
 pub use self::{
-    directory::{check_pins, make_pin_directory, unpin},
+    directory::{PinDirectory, check_pins, make_pin_directory, unpin},
+    dispatchers::PinGap,
     previous::PreviousTables,
 };
-use super::{Error, FirstCallEvent, Kernel, sizes::Sizes, tables::COUNT_TABLES};
+use super::{Error, FirstCallEvent, Kernel, mapped::MappedArray, sizes::Sizes, tables::COUNT_TABLES};
 use crate::{clock::monotonic_now, syscalls::CallTable};
 
 /// Options of the pinned mode.
 #[derive(Clone, Debug)]
 pub struct PinOptions {
-    /// A directory of this daemon's own, on a bpf file system.
-    pub directory: PathBuf,
+    /// The locked directory.
+    pub directory: Arc<PinDirectory>,
+    /// The generation of the saved totals. They contain all counts of earlier ones.
+    pub saved: u64,
     /// How long programs run without a daemon.
     pub lease: Duration,
     /// The calls of the tables.
@@ -47,53 +60,74 @@ pub struct PinOptions {
     pub begun: Duration,
 }
 
+/// What follows when pins cannot be used.
+pub(super) const BEGINS_ANEW: &str = "all pinned programs and counts are removed, and counting begins anew";
+
 /// Ring buffers that are pinned with the tables.
-const RINGS: [&str; 2] = ["CGROUP_EVENTS", "FIRST_CALLS"];
+const RINGS: [&str; 2] = ["CGROUP_EVENTS", FIRST_CALLS];
+const FIRST_CALLS: &str = "FIRST_CALLS";
+
+/// Starts in a row whose tables are kept while no daemon saves totals. More would fill the kernel's memory, or repeat a
+/// failure for ever.
+const MAX_STARTS: usize = 8;
 
 /// The pins of this daemon.
 pub(super) struct Pins {
-    directory: Directory,
+    directory: Arc<PinDirectory>,
     pub(super) dispatchers: Dispatchers,
     calls: Arc<CallTable>,
-    /// The id of this daemon's tables.
+    /// The id of this daemon's tables, and their directory.
     pub(super) id: u64,
-    /// Whether the programs had stopped before this daemon came, so calls are missing, and no saved totals say so.
-    pub(super) has_gap: bool,
     begun: Duration,
+    tables: PathBuf,
+    /// The position up to which first calls were read.
+    first_calls: Option<MappedArray>,
     previous: Vec<PreviousTables>,
+    /// Directories of starts that left no usable tables.
+    remains: Vec<PathBuf>,
 }
 
 impl Pins {
-    /// Locks the directory, and takes over what is pinned there.
+    /// Takes over what is pinned in the directory.
     ///
     /// # Errors
     ///
-    /// When another daemon uses the directory, or it is not on a bpf file system, or the kernel refuses.
+    /// When the kernel refuses.
     pub(super) fn open(options: &PinOptions) -> Result<Self, Error> {
-        let directory = Directory::open(&options.directory)?;
+        let (directory, calls) = (Arc::clone(&options.directory), Arc::clone(&options.calls));
+        let is_later = |(id, _): &&(u64, PathBuf)| *id > options.saved;
+        let starts = directory.tables()?.iter().filter(is_later).count();
+        if starts >= MAX_STARTS {
+            tracing::error!(starts, "daemons ended before they saved totals: {BEGINS_ANEW}");
+            directory.clear()?;
+        }
+        let mut earlier = directory.tables()?;
+        // Each has first calls that may not be reported.
+        let saved = earlier.iter().filter(|(id, _)| *id < options.saved).count();
+        for (_, path) in earlier.drain(..saved.saturating_sub(MAX_STARTS)) {
+            directory::discard_tables(&path)?;
+        }
+        // Monotonic, so that a later daemon has a higher id, also on a clock that was set back.
+        let now = u64::try_from(monotonic_now().as_nanos()).unwrap_or(u64::MAX);
+        let id = earlier.last().map_or(now, |(last, _)| now.max(last.saturating_add(1)));
+        // First, so that a start that fails leaves a mark.
+        let tables = directory.make_tables(id)?;
         let dispatchers = Dispatchers::open(&directory, options.lease)?;
-        let has_gap = dispatchers.was_over || directory.has_gap();
-        let mut previous = Vec::new();
-        for (id, path) in directory.tables()? {
-            match PreviousTables::open(id, &path, &options.calls) {
+        let (mut previous, mut remains) = (Vec::new(), Vec::new());
+        for (id, path) in earlier {
+            match PreviousTables::open(id, &path, &calls, id < options.saved) {
                 Ok(tables) => previous.push(tables),
                 Err(problem) => {
                     tracing::warn!(path = %path.display(), problem, "pinned counts cannot be used, and are removed");
-                    directory::remove_tables(&path)?;
+                    if path.is_dir() {
+                        directory::clear_tables(&path)?;
+                    }
+                    remains.push(path);
                 }
             }
         }
-        // Monotonic, so that a later daemon has a higher id, also on a clock that was set back.
-        let id = u64::try_from(monotonic_now().as_nanos()).unwrap_or(u64::MAX);
-        Ok(Self {
-            directory,
-            dispatchers,
-            calls: Arc::clone(&options.calls),
-            id,
-            has_gap,
-            begun: options.begun,
-            previous,
-        })
+        let begun = options.begun;
+        Ok(Self { directory, dispatchers, calls, id, begun, tables, first_calls: None, previous, remains })
     }
 
     /// Lets the object use the pinned states of threads, if they fit.
@@ -110,8 +144,9 @@ impl Pins {
         for name in TASK_TABLES {
             let path = tasks.join(name);
             let entries = sizes.iter().find(|(size, _)| *size == name).map(|&(_, entries)| entries);
-            if self.has_gap || !directory::fits(&path, entries) {
-                directory::remove(&path)?;
+            let shape = entries.map(|entries| task_shape(name, entries));
+            if self.dispatchers.gap.is_some() || !directory::fits(&path, shape)? {
+                directory::replace(&path)?;
             }
             loader.map_pin_path(name, path);
         }
@@ -124,19 +159,36 @@ impl Pins {
     ///
     /// When the kernel refuses.
     pub(super) fn pin_tables(&mut self, ebpf: &Ebpf, sizes: &Sizes, cpus: usize) -> Result<(), Error> {
-        let path = self.directory.make(&format!("{TABLES}{:016x}", self.id))?;
         for name in COUNT_TABLES.iter().chain(&RINGS) {
-            directory::pin(ebpf.map(name).ok_or(Error::Object { name })?, &path.join(name))?;
+            directory::pin(ebpf.map(name).ok_or(Error::Object { name })?, &self.tables.join(name))?;
         }
+        let Some(Map::RingBuf(ring)) = ebpf.map(FIRST_CALLS) else { return Err(Error::Object { name: FIRST_CALLS }) };
+        let consumer = previous::consumer(ring).map_err(|source| Error::Mmap { name: FIRST_CALLS, source })?;
+        self.first_calls = Some(consumer);
         // The last one: a directory without it is half-written.
         let description = Description::new(sizes, cpus, &self.calls);
-        self.dispatchers.pin_description(&description, &path)
+        self.dispatchers.pin_description(&description, &self.tables)
     }
 
-    /// Returns the tables of the daemons before. Their counts are final from now on.
-    pub(super) fn take_previous(&mut self) -> Vec<PreviousTables> {
-        std::mem::take(&mut self.previous)
+    /// Returns a pin of this daemon that others have removed.
+    fn missing(&self) -> Option<PathBuf> {
+        let tables = || [DESCRIPTION].into_iter().chain(COUNT_TABLES).chain(RINGS).map(|name| self.tables.join(name));
+        let is_missing = |path: &PathBuf| path.symlink_metadata().is_err();
+        if !self.directory.is_there() {
+            return Some(self.tables.clone());
+        }
+        self.dispatchers.missing().or_else(|| tables().find(is_missing))
     }
+}
+
+/// Returns the shape of a table of states.
+fn task_shape(name: &str, entries: u32) -> Shape {
+    let (kind, value) = if name == TASK_TABLES[0] {
+        (MapType::Array, TASK_STATES_PER_ROW)
+    } else {
+        (MapType::LruHash, size_of::<ContainerInit>())
+    };
+    Shape { kind, key: 4, value: u32::try_from(value).unwrap_or_default(), entries }
 }
 
 impl Kernel {
@@ -146,10 +198,10 @@ impl Kernel {
         self.pins.as_ref().map(|pins| pins.id)
     }
 
-    /// Whether the lease of pinned programs had ended before this daemon came, so calls are missing.
+    /// Returns why calls before this daemon are missing, if any are.
     #[must_use]
-    pub fn has_gap(&self) -> bool {
-        self.pins.as_ref().is_some_and(|pins| pins.has_gap)
+    pub fn gap(&self) -> Option<PinGap> {
+        self.pins.as_ref()?.dispatchers.gap
     }
 
     /// Whether this daemon made a call that the programs of the daemon before reported.
@@ -160,8 +212,33 @@ impl Kernel {
     }
 
     /// Returns the tables of the daemons before, the oldest first.
+    /// Returns the position up to which this daemon has read first calls. A later daemon may read them again from
+    /// there.
+    #[must_use]
+    pub fn first_calls_read(&self) -> u64 {
+        let consumer = self.pins.as_ref().and_then(|pins| pins.first_calls.as_ref());
+        consumer.map_or(0, |consumer| consumer.u64(0).load(Acquire))
+    }
+
+    /// Returns the tables of the daemons before, the oldest first. Their counts are final from now on.
     pub fn take_previous(&mut self) -> Vec<PreviousTables> {
-        self.pins.as_mut().map(Pins::take_previous).unwrap_or_default()
+        self.pins.as_mut().map(|pins| std::mem::take(&mut pins.previous)).unwrap_or_default()
+    }
+
+    /// Removes what starts without usable tables left, after totals were saved.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn remove_remains(&mut self) -> Result<(), Error> {
+        let remains = self.pins.as_mut().map(|pins| std::mem::take(&mut pins.remains)).unwrap_or_default();
+        remains.iter().try_for_each(|path| directory::discard_tables(path))
+    }
+
+    /// Returns a pin of this daemon that others have removed: the next daemon cannot continue.
+    #[must_use]
+    pub fn missing_pin(&self) -> Option<PathBuf> {
+        self.pins.as_ref()?.missing()
     }
 
     /// Lets pinned programs run for the time of a lease from now on, and at least for this time. Returns whether the

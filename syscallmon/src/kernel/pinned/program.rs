@@ -58,12 +58,21 @@ const _: () = assert!(
     size_of::<GetArguments>() == 16 && size_of::<InfoArguments>() == 16 && size_of::<Info>() == INFO_LEN as usize
 );
 
-/// What distinguishes programs: the type, the hash of the instructions, and the ids of the maps in ascending order.
-#[derive(Debug, PartialEq, Eq)]
+/// What a program is: the type, the hash of the instructions, and the ids of the maps in ascending order.
+#[derive(Debug)]
 pub(super) struct Identity {
+    /// The kernel's id of this program.
+    pub(super) id: u32,
     kind: u32,
     tag: [u8; 8],
     maps: Vec<u32>,
+}
+
+impl Identity {
+    /// Whether two programs do the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (self.kind, self.tag, &self.maps) == (other.kind, other.tag, &other.maps)
+    }
 }
 
 /// Opens what is pinned at a path.
@@ -88,7 +97,7 @@ pub(super) fn identity(program: BorrowedFd<'_>) -> io::Result<Identity> {
     let count = info.maps as usize;
     let mut maps = map_ids.get(..count).ok_or_else(|| io::Error::other("too many maps"))?.to_vec();
     maps.sort_unstable();
-    Ok(Identity { kind: info.kind, tag: info.tag, maps })
+    Ok(Identity { id: info.id, kind: info.kind, tag: info.tag, maps })
 }
 
 /// Calls `bpf`. All pointers in the arguments must lead to memory that is as long as the kernel expects.

@@ -88,6 +88,36 @@ fn metadata_after_a_handover_are_those_of_the_next_slot() {
 }
 
 #[test]
+fn a_slot_that_was_given_to_another_cgroup_begins_at_0() {
+    let names = Names::new(&[(1, "/a"), (2, "/b"), (3, "/c")]);
+    let (mut model, now) = (model(), Instant::now());
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 100)]), (2, &[(A, 5)])]));
+    let mut model = restarted(&model);
+    // Slot 1 was freed, and no state says so.
+    let slot = |slot: u32, cgroup_id, count| SlotCounts { slot, cgroup_id, counts: counts(&[(A, count)]).into() };
+    let slots = vec![slot(OFFSET + 1, 3, 30), slot(OFFSET + 2, 2, 6)];
+    let reused = model.reused(&slots);
+    assert_eq!(reused, [OFFSET + 1]);
+    model.forget_slots(&reused, now);
+    names.apply(&mut model, &Snapshot { slots, ..Snapshot::default() });
+    assert_eq!(["/a", "/b", "/c"].map(|path| calls(&model, path, A)), [Some(100), Some(6), Some(30)]);
+}
+
+#[test]
+fn half_of_what_has_ended_is_folded_and_stays_counted() {
+    let names = Names::new(&[(1, "/a"), (2, "/b"), (3, "/c")]);
+    let (mut model, now) = (model(), Instant::now());
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 1)]), (2, &[(A, 2)]), (3, &[(A, 4)])]));
+    model.forget_slots(&[1], now);
+    model.forget_slots(&[2], now + HOLD);
+    model.fold_half();
+    let paths = ["/a", "/b", "/c", "(gone)"];
+    assert_eq!(paths.map(|path| calls(&model, path, A)), [None, Some(2), Some(4), Some(1)]);
+    model.fold_half();
+    assert_eq!(paths.map(|path| calls(&model, path, A)), [None, None, Some(4), Some(3)]);
+}
+
+#[test]
 fn each_change_makes_another_edition() {
     type Change<'a> = Box<dyn Fn(&mut Model) + 'a>;
     let (names, now) = (&Names::new(&[(1, "/a"), (2, "/b")]), Instant::now());

@@ -18,6 +18,7 @@ use crate::{
         Incident, LastingDetection, LastingIncident, LastingViolation, SavedLastingIncident, Violation,
         saved::{SavedViolation, UnknownCall, age},
     },
+    error_report::chain,
     stable_id::StableId,
     store::lines::{LineReader, LineWriter},
     view::LastingState,
@@ -146,7 +147,7 @@ pub(in crate::store) fn read(file: impl Read, boot: &str, node: &Arc<str>) -> Re
         }
         if let Err(error) = line.and_then(|line| earlier.add(line, node)) {
             if skipped == 0 {
-                let error = &error as &dyn std::error::Error;
+                let error = chain(&error);
                 tracing::warn!(line = lines.line(), error, "skipped a record of an earlier daemon, and others like it");
             }
             skipped += 1;

@@ -79,7 +79,7 @@ async fn a_file_that_is_cut_anywhere_or_changed_is_refused() {
         assert!(read_back(&file[..length], "boot").is_err(), "{length} of {}", file.len());
     }
     let text = String::from_utf8(file).unwrap();
-    let error = |text: &str| crate::error_report::chain(&read_back(text.as_bytes(), "boot").unwrap_err());
+    let error = |text: &str| chain(&read_back(text.as_bytes(), "boot").unwrap_err());
     let newer = text.replacen("\"version\":1", "\"version\":2", 1);
     assert_eq!(error(&newer), "version 2 is not supported: this version of syscallmon reads version 1");
     assert_eq!(error("[]\n"), "it does not begin with a header");

@@ -46,7 +46,9 @@ struct Header {
     boot: String,
     monotonic: Duration,
     generation: u64,
-    absorbed: Vec<u64>,
+    #[serde(default)]
+    first_calls_from: u64,
+    absorbed: Vec<(u64, u64)>,
 }
 
 /// A freed slot.
@@ -110,12 +112,13 @@ pub(in crate::store) fn write(
     calls: &CallTable,
     (boot, clock): (&str, BootClock),
 ) -> io::Result<()> {
-    let SavedTotals { generation, absorbed, freed, model } = totals;
+    let SavedTotals { generation, first_calls_from, absorbed, freed, model } = totals;
     let header = Header {
         version: VERSION,
         boot: boot.to_owned(),
         monotonic: clock.since_boot(model.at()),
         generation: *generation,
+        first_calls_from: *first_calls_from,
         absorbed: absorbed.clone(),
     };
     let head = [Line::Header(header), Line::Calls(SavedCalls::of(calls)), Line::Model(Box::new(model.record(clock)))];
@@ -128,7 +131,8 @@ pub(in crate::store) fn write(
     let mut writer = LineWriter::new(file);
     let mut write = |line: Line| {
         let has_room = writer.write(&line)?;
-        if has_room { Ok(()) } else { Err(io::Error::other(format!("totals exceed {MAX_BYTES} bytes"))) }
+        let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("totals exceed {MAX_BYTES} bytes"));
+        if has_room { Ok(()) } else { Err(too_large()) }
     };
     head.into_iter().chain(workloads).chain(slots).chain(births).chain(freed).try_for_each(&mut write)?;
     writer.end(|lines| Line::End { lines })
@@ -142,7 +146,7 @@ pub(in crate::store) fn read(
 ) -> Result<SavedTotals, TotalsFileError> {
     let mut lines = Lines(LineReader::new(file));
     let Line::Header(header) = lines.next()? else { return Err(lines.expected("a header")) };
-    let Header { version, boot: of_boot, monotonic, generation, absorbed } = header;
+    let Header { version, boot: of_boot, monotonic, generation, first_calls_from, absorbed } = header;
     if version != VERSION {
         return Err(TotalsFileError::Version(version));
     }
@@ -172,7 +176,7 @@ pub(in crate::store) fn read(
         };
         lines.check(added)?;
     }
-    Ok(SavedTotals { generation, absorbed, freed, model: model.finish() })
+    Ok(SavedTotals { generation, first_calls_from, absorbed, freed, model: model.finish() })
 }
 
 /// The lines of a file, which must all be valid.

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::TotalsFile;
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
+    error_report::chain,
     syscalls::CallTable,
-    view::{NewestTotals, Requester, TotalsSender},
+    view::{NewestTotals, Requester, TotalsSave, TotalsSender},
 };
 
 /// Minimum time between two writes. A large file takes about 40 ms of CPU time.
@@ -41,30 +42,30 @@ impl TotalsSaver {
                 () = shutdown.cancelled() => return,
                 changed = self.newest.changed() => if changed.is_err() { return },
             }
-            if let Some((number, is_saved)) = self.write().await {
-                owner.saved(number, is_saved).await;
+            if let Some((number, save)) = self.write().await {
+                owner.saved(number, save).await;
             }
             // Cgroups that come and go must not keep a CPU busy with writing.
             tokio::select! { () = shutdown.cancelled() => return, () = sleep(PAUSE) => {} }
         }
     }
 
-    /// Writes the newest totals. Returns their number, and whether the file has them.
-    pub async fn write(&mut self) -> Option<(u64, bool)> {
+    /// Writes the newest totals. Returns their number, and what became of them.
+    pub async fn write(&mut self) -> Option<(u64, TotalsSave)> {
         let (number, totals) = self.newest.borrow_and_update().clone()?;
         let (file, calls) = (Arc::clone(&self.file), Arc::clone(&self.calls));
         let write = move || file.lock().unwrap_or_else(PoisonError::into_inner).write(&totals, &calls);
-        let is_saved = match blocking::run(Work::Totals, "state.directory", FILE_TIMEOUT, write).await {
-            Ok(Ok(_)) => true,
+        let save = match blocking::run(Work::Totals, "state.directory", FILE_TIMEOUT, write).await {
+            Ok(Ok(_)) => TotalsSave::Done,
             Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "cannot save totals: a restart loses calls");
-                false
+                tracing::error!(error = chain(&error), "cannot save totals: a restart loses calls");
+                if error.is_too_large() { TotalsSave::TooLarge } else { TotalsSave::Failed }
             }
             Err(error) => {
                 tracing::error!("the state directory does not respond: a restart loses calls: {error}");
-                false
+                TotalsSave::Failed
             }
         };
-        Some((number, is_saved))
+        Some((number, save))
     }
 }

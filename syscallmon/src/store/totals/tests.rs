@@ -55,7 +55,8 @@ fn model() -> Model {
 
 fn saved(model: &Model) -> SavedTotals {
     let freed = SlotCounts { slot: 2, cgroup_id: 2, counts: counts(7) };
-    SavedTotals { generation: 3, absorbed: vec![1, 2], freed: vec![freed], model: model.to_save(Instant::now()) }
+    let model = model.to_save(Instant::now());
+    SavedTotals { generation: 3, first_calls_from: 4, absorbed: vec![(1, 0), (2, 8)], freed: vec![freed], model }
 }
 
 fn text(totals: &SavedTotals, clock: BootClock) -> String {
@@ -79,6 +80,7 @@ fn a_file_is_read_as_it_was_written() {
     let file = text(&totals, clock);
     let again = read(file.as_bytes(), &CallTable::x86_64(), (BOOT, clock)).unwrap();
     assert_eq!(text(&again, clock), file);
+    assert_eq!(again.first_calls_from, 4);
     assert_eq!((again.generation, &again.absorbed, &again.freed), (3, &totals.absorbed, &totals.freed));
     let model = Model::restored(again.model, 1000, usize::MAX, Arc::default());
     let counts_of = |path: &str| model.view().get(&named(path).workload).map(|totals| totals.counts.clone());
@@ -215,6 +217,7 @@ fn totals_that_are_too_large_leave_the_old_file() {
     large.apply(&snapshot, Instant::now(), |_| Some(named(&format!("/{}", "a".repeat(5 << 20)))));
     let error = file.write(&saved(&large), &calls).unwrap_err();
     assert!(chain(&error).ends_with("totals exceed 67108864 bytes"), "{}", chain(&error));
+    assert!(error.is_too_large() && !TotalsError::Boot.is_too_large());
     assert!(file.read(&calls).unwrap().is_some());
     let names: Vec<_> = fs::read_dir(directory.path().join("state/totals")).unwrap().collect();
     assert_eq!(names.len(), 1, "{names:?}");

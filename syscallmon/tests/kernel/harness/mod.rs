@@ -23,6 +23,11 @@ pub(crate) fn is_short() -> bool {
     std::env::var_os("SYSCALLMON_TEST_SHORT").is_some()
 }
 
+/// Whether `SYSCALLMON_TEST_LONG` requests longer tests (`cargo xtask test --long`).
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("SYSCALLMON_TEST_LONG").is_some()
+}
+
 /// The number of calls that proves exactness.
 pub(crate) fn many_calls() -> u64 {
     if is_short() { 50_000 } else { 1_000_000 }

@@ -4,16 +4,16 @@ use std::{process::Command, time::Duration};
 
 use serde_json::Value;
 
+use super::Pins;
 use crate::{
     harness::{KnownCalls, TestCgroup, number, syscallmon},
-    pinned::Pins,
     policies::{Guard, text},
 };
 
 #[test]
 fn the_start_of_a_daemon_is_not_reported_by_the_programs_of_the_one_before() {
     let (pins, parent) = (Pins::new(), TestCgroup::new("own-start"));
-    let flag = pins.flag();
+    let flag = pins.flag.clone();
     let mut guard = Guard::start("  []", &[&flag]);
     // Cgroups with the names of containers', as in a pod. The built-in policy does not allow `bpf` there.
     let containers = [1, 2].map(|number| parent.child(&format!("{number:064x}")));
@@ -36,12 +36,12 @@ fn the_start_of_a_daemon_is_not_reported_by_the_programs_of_the_one_before() {
 fn a_process_that_gets_the_id_of_a_daemon_that_ended_is_judged() {
     let (pins, parent) = (Pins::new(), TestCgroup::new("same-id"));
     let container = parent.child(&format!("{:064x}", 1));
-    let mut guard = Guard::start("  []", &[&pins.flag()]);
+    let mut guard = Guard::start("  []", &[&pins.flag]);
     let id = guard.daemon.pid();
     guard.daemon.signal(libc::SIGKILL);
     guard.daemon.wait();
     KnownCalls::run(&[&"with-id", &id.to_string(), &container, &number(libc::SYS_keyctl), &"3"]);
-    guard.start_again(&[&pins.flag()]);
+    guard.start_again(&[&pins.flag]);
     let line = &guard.wait_for_lines(&parent.label(), 1)[0];
     assert_eq!((&line["syscall"], &line["process"]["pid"]), (&"keyctl".into(), &id.into()), "{line:#}");
 }
@@ -49,7 +49,7 @@ fn a_process_that_gets_the_id_of_a_daemon_that_ended_is_judged() {
 #[test]
 fn two_capabilities_are_enough() {
     let (pins, parent) = (Pins::new(), TestCgroup::new("capabilities"));
-    let flag = pins.flag();
+    let flag = pins.flag.clone();
     let mut guard = Guard::start("  []", &[&flag]);
     for daemon in 1..=3 {
         KnownCalls::run(&[&"calls", &parent.path(), &number(libc::SYS_getuid), &"5"]);
@@ -71,7 +71,7 @@ fn check_says_who_uses_the_pins() {
     let pins = Pins::new();
     let check = || {
         let command = ["check", "--output=json", "--names.cri=off", "--state.directory=/nonexistent/syscallmon"];
-        let output = syscallmon().args(command).arg(pins.flag()).output().expect("run syscallmon");
+        let output = syscallmon().args(command).arg(&pins.flag).output().expect("run syscallmon");
         let findings: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
         let pinned = findings.into_iter().find(|finding| finding["name"] == "pinned mode").expect("a line about it");
         (text(&pinned, "state").to_owned(), text(&pinned, "text").to_owned())
@@ -81,7 +81,7 @@ fn check_says_who_uses_the_pins() {
     };
     is(check(), "ok", "/syscallmon");
     assert!(!pins.path().exists(), "it changes nothing");
-    let mut guard = Guard::start("  []", &[&pins.flag()]);
+    let mut guard = Guard::start("  []", &[&pins.flag]);
     is(check(), "remark", "another syscallmon uses");
     guard.daemon.signal(libc::SIGKILL);
     guard.daemon.wait();
@@ -91,7 +91,7 @@ fn check_says_who_uses_the_pins() {
 #[test]
 fn a_daemon_that_was_stopped_for_longer_than_the_lease_says_so() {
     let (pins, parent) = (Pins::new(), TestCgroup::new("stopped"));
-    let guard = Guard::start("  []", &[&pins.flag(), "--pin.lease=10s", "--poll.interval=1s"]);
+    let guard = Guard::start("  []", &[&pins.flag, "--pin.lease=10s", "--poll.interval=1s"]);
     guard.daemon.signal(libc::SIGSTOP);
     std::thread::sleep(Duration::from_secs(12));
     // The end of this process ends the lease.
