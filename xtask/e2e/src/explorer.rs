@@ -31,12 +31,11 @@ policies:
 
 /// Room for the workloads, also beside others of the host, and durations of some of their calls. Others are not shown: in
 /// an hour, tests beside this one make thousands.
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 5] = [
     "--web.listen-address=127.0.0.1:0",
     "--alert.log=off",
     "--capacity.cgroups=8192",
     "--capacity.series=524288",
-    "--workload.keep=cgroup=~\"/syscallmon-explorer.*\"",
     "--latency.syscalls=getppid,openat,fstat",
 ];
 
@@ -93,6 +92,7 @@ fn start(binary: &Path, work: &Path) -> Result<Daemon> {
     fs::write(policies.join("all.yaml"), POLICIES).context("cannot write the policies")?;
     let mut command = Command::new(binary);
     command.arg("run").args(OPTIONS).arg("--policy.directory").arg(&policies);
+    command.arg(format!("--workload.keep=cgroup=~\"/syscallmon-explorer-{}-.*\"", std::process::id()));
     command.arg("--state.directory").arg(work.join("state")).stderr(Stdio::piped()).stdout(Stdio::null());
     let mut daemon = Daemon::new(Guarded::spawn_bound(&mut command)?, TIMEOUT)?;
     daemon.wait_until_ready()?;

@@ -76,6 +76,7 @@ check "pinned: counts continue after the upgrade" is_counted $((3 * once))
 sed -i '/^pin:/d' /etc/syscallmon.yaml
 check "pinned: the daemon is ready without it" is_ready_again
 check "pinned: nothing is left after it is switched off" test ! -e $pins
+[ ! -e $pins ] || { find $pins; journalctl --no-pager --unit=syscallmon --lines=40; }
 echo "pin: {directory: $pins}" >>/etc/syscallmon.yaml
 check "pinned: the daemon is ready with it again" is_ready_again
 check "pinned: the programs are there" test -e $pins/dispatch
@@ -102,6 +103,8 @@ check "rpm: systemd has the unit of the new package" is_loaded
 check "rpm: upgrade leaves the service enabled" is_enabled
 echo "pin: {directory: $pins}" >>/etc/syscallmon.yaml
 check "rpm: the daemon is ready in pinned mode" is_ready_again
+# rpm keeps a changed configuration.
+sed -i '/^pin:/d' /etc/syscallmon.yaml
 check "rpm: erase" rpm --erase syscallmon
 check "rpm: erase stops the service" not is_active
 check "rpm: erase leaves no process" not pgrep --exact syscallmon
