@@ -94,7 +94,8 @@ extern "C" fn is_task_outside(task: u64, cgroup: u64) -> u32 {
 #[inline(always)]
 fn search_outside(task: *const u8, cgroup: *const u8) -> bool {
     let Some((own, root_id)) = own_cgroup(task, cgroup) else { return false };
-    let (mut target, mut mover, mut is_in_container) = (cgroup, own, false);
+    // All kinds below `target`. Not a `bool`: the verifier would follow both of its values through each step.
+    let (mut target, mut mover, mut kinds) = (cgroup, own, kind_of_cgroup(0));
     for _ in 0..MAX_STEPS {
         let (Some(level), Some(mover_level)) = (level(target), level(mover)) else { return false };
         let is_common = target == mover;
@@ -108,10 +109,10 @@ fn search_outside(task: *const u8, cgroup: *const u8) -> bool {
         }
         let kind = kind_of_cgroup(target as u64);
         // A unit with a nested container, as with Quadlet, is outside of that container.
-        if is_common && (target == own || kind == CONTAINER || kind == UNIT && !is_in_container) {
+        if is_common && (target == own || kind == CONTAINER || kind == UNIT && kinds & CONTAINER == 0) {
             return false;
         }
-        is_in_container |= kind == CONTAINER;
+        kinds |= kind;
         let Some(parent) = parent(target) else { return false };
         target = parent;
         if is_common {
