@@ -87,9 +87,10 @@ const BLOCKING_CALLS: [&str; 20] = [
 ];
 
 /// Files whose blocking calls no async task makes, and why.
-const BLOCKING_FILES: [(&str, &str); 20] = [
+const BLOCKING_FILES: [(&str, &str); 21] = [
     ("alert/sink/log.rs", "in a thread of its own, for which nobody waits"),
     ("cgroup/", "procfs and cgroupfs, which cannot be remote, by the sampler"),
+    ("clock.rs", "procfs, which cannot be remote, once"),
     ("client/http.rs", "in a thread of blocking"),
     ("client/resolver.rs", "in a thread of blocking"),
     ("command/check/", "not the daemon"),
