@@ -106,10 +106,16 @@ pub fn moved(cgroup: *const u8, task: *const u8) {
         return;
     }
     let mover = ProbeReadTask::current().address() as *const u8;
+    let parent = field(task, OFFSET_TASK_REAL_PARENT.load()).unwrap_or(mover);
+    if DAEMON.get(0).is_some_and(|daemon| field::<u32>(parent, OFFSET_TASK_TGID.load()) == Some(*daemon)) {
+        // The child of `syscallmon record`, before it executes the command.
+        ended(tgid);
+        return;
+    }
     // systemd moves the runtime's child, and youki's child moves itself.
     let is_mover = (bpf_get_current_pid_tgid() >> 32) as u32 == tgid;
-    let (runs_mover, parent) = (!is_mover && runs_program_of(task, mover), field(task, OFFSET_TASK_REAL_PARENT.load()));
-    let runtime = if runs_mover { mover } else { parent.unwrap_or(mover) };
+    let runs_mover = !is_mover && runs_program_of(task, mover);
+    let runtime = if runs_mover { mover } else { parent };
     if administers_host(mover)
         && (runs_mover || administers_host(runtime) && runs_program_of(task, runtime))
         && is_outside(runtime, cgroup)
