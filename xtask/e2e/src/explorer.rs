@@ -29,8 +29,8 @@ policies:
 - {name: learns, match: ['cgroup=~\"/syscallmon-explorer.*learning.*\"'], learn: {}}
 ";
 
-/// Room for the workloads, also beside others of the host, and durations of some of their calls. Others are not shown: in
-/// an hour, tests beside this one make thousands.
+/// Room for the workloads, also beside others of the host, and durations of some of their calls. Others are not shown:
+/// in an hour, tests beside this one make thousands.
 const OPTIONS: [&str; 5] = [
     "--web.listen-address=127.0.0.1:0",
     "--alert.log=off",

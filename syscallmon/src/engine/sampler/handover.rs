@@ -316,8 +316,8 @@ impl Sampler {
 }
 
 /// Excludes what this daemon called before its own programs ran, as they exclude its calls: it loads programs, which no
-/// policy allows a container. Calls of others in its container are excluded too, if they were made between its start and
-/// this takeover, and it made the same call first.
+/// policy allows a container. Calls of others in its container are excluded too, if they were made between its start
+/// and this takeover, and it made the same call first.
 fn exclude_own_calls(own: &HashSet<(u64, CallId)>, snapshot: &mut Snapshot) {
     for slot in &mut snapshot.slots {
         let cgroup = slot.cgroup_id;
