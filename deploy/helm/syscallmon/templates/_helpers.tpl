@@ -191,7 +191,7 @@ resources:
     memory: 32Mi
 volumeMounts:
 - name: bpf
-  mountPath: {{ .Values.pin.hostPath }}
+  mountPath: /host{{ .Values.pin.hostPath }}
   mountPropagation: HostToContainer
 {{- end }}
 
