@@ -55,6 +55,7 @@ const BATCHES: [&[Release]; 4] = [
         release("registry", Helm::V4, &[CRI, API], &[]),
         release("extras", Helm::V3, &[r#"syscallmon_alerts_queued{sink="webhook"} "#], &[]),
         release("monitors", Helm::V4, &[CRI, API], &[]),
+        release("unpinned", Helm::V4, &[CRI, API], &[]),
     ],
     &[
         release("alerts", Helm::V3, &[r#"syscallmon_alerts_queued{sink="webhook"} "#], &[]),
@@ -151,7 +152,7 @@ fn definition(group: &str, plural: &str, kind: &str) -> Value {
 
 fn run_batch(node: &Node, chart: &str, batch: &[Release]) -> Result<()> {
     let commands = batch.iter().map(|release| release.install(node, chart)).collect::<Result<_>>()?;
-    all(commands)?;
+    all(commands).with_context(|| batch.iter().map(|release| release.log(node)).collect::<String>())?;
     node.kubectl(&["exec", "named", "--namespace=calls", "--", "sh", "-c", &calls(CALLS)])?;
     for release in batch {
         release.check(node).with_context(|| format!("values of {}", release.values))?;
@@ -205,6 +206,12 @@ impl Release {
             command.args(["--set", &cluster::image_values()?]);
         }
         Ok(command)
+    }
+
+    /// Returns the last lines of the daemon.
+    fn log(&self, node: &Node) -> String {
+        let args = ["logs", "--tail=20", "--prefix", "--namespace", &self.namespace(), &self.selector()];
+        node.kubectl(&args).unwrap_or_default()
     }
 
     fn uninstall(&self, node: &Node) -> Command {
