@@ -298,6 +298,7 @@ fn table_pins(path: &Path) -> impl Iterator<Item = PathBuf> {
 ///
 /// When a daemon uses the directory, or the kernel refuses. Names of others are left, and so is the directory then.
 pub fn unpin(path: &Path) -> Result<bool, Error> {
+    use io::ErrorKind::{ReadOnlyFilesystem, ResourceBusy};
     if !path.exists() {
         return Ok(false);
     }
@@ -318,7 +319,8 @@ pub fn unpin(path: &Path) -> Result<bool, Error> {
     gone(fs::remove_dir(&tasks), &tasks)?;
     directory.forget_gap()?;
     match fs::remove_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(!is_empty),
+        // A mount point, in a root file system that may be read-only.
+        Err(error) if matches!(error.kind(), ResourceBusy | ReadOnlyFilesystem) => Ok(!is_empty),
         removed => gone(removed, path).map(|()| true),
     }
 }

@@ -210,7 +210,8 @@ impl Release {
 
     /// Returns the last lines of the daemon.
     fn log(&self, node: &Node) -> String {
-        let args = ["logs", "--tail=20", "--prefix", "--namespace", &self.namespace(), &self.selector()];
+        let args =
+            ["logs", "--tail=20", "--prefix", "--all-containers", "--namespace", &self.namespace(), &self.selector()];
         node.kubectl(&args).unwrap_or_default()
     }
 
