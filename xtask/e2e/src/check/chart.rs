@@ -64,7 +64,7 @@ const BATCHES: [&[Release]; 4] = [
         release("servicemonitor", Helm::V4, &[CRI, API], &[]),
         release(PINNED, Helm::V4, &[CRI, API], &[]),
     ],
-    &[release(PINNED, Helm::V3, &[CRI, API], &[]), release("unpinned", Helm::V4, &[CRI, API], &[])],
+    &[release(PINNED, Helm::V3, &[CRI, API], &[])],
 ];
 
 /// The release whose programs stay in the kernel until it is uninstalled.
